@@ -1,0 +1,221 @@
+using System.Runtime.CompilerServices;
+
+namespace Archipelago.Core.Internals;
+
+/// <summary>
+/// What producers write and the flush reads: one slot a peer, in chunks that never move, so that growing stops nobody.
+/// </summary>
+/// <remarks>
+/// <para>Life of a slot (the low two bits of <c>State</c>, above them the generation):</para>
+/// <list type="number">
+/// <item>Free → Alive: <see cref="Add"/>, by whoever took the slot from <c>free</c> or from the end; nobody else touches it meanwhile.</item>
+/// <item>Alive → Removed: <see cref="Remove"/>, by compare-and-set, so that exactly one caller wins.</item>
+/// <item>Removed → Free with the next generation: <see cref="Recycle"/>, by the flush.</item>
+/// </list>
+/// <para>
+/// Shared fields and what orders them. <c>Xz</c>: written by any producer with a release store, read by the flush with an acquire load; x and z
+/// share one 64-bit word, so no reader sees half a report. <c>Y</c>: written just before <c>Xz</c>; a reader may see the y of one report earlier or
+/// later. <c>State</c>: Alive is released after the first position is in place, and acquired before any use of the slot. <c>pending</c> and
+/// <c>removed</c>: lists that any producer pushes onto by compare-and-set and that the flush takes whole by exchange; since nothing is ever popped
+/// singly there is no ABA. The free list is written by the flush and popped by producers: its head carries a counter against ABA.
+/// </para>
+/// <para>Progress: <see cref="Move"/> and <see cref="Prefer"/> are wait-free; <see cref="Add"/> and <see cref="Remove"/> are lock-free (growing allocates a chunk).</para>
+/// </remarks>
+internal sealed class PeerTable
+{
+#if DEBUG
+    // Small chunks in debug builds, so that growth happens in every test.
+    internal const int ChunkBits = 5;
+#else
+    internal const int ChunkBits = 12;
+#endif
+    internal const int ChunkSize = 1 << ChunkBits;
+    private const int ChunkMask = ChunkSize - 1;
+    private const int MaxChunks = int.MaxValue / ChunkSize / 8;
+
+    private const long Free = 0, Alive = 1, Removed = 2, StateMask = 3;
+
+    internal sealed class Chunk
+    {
+        public readonly long[] Xz = new long[ChunkSize];
+        public readonly float[] Y = new float[ChunkSize];
+        public readonly long[] State = new long[ChunkSize];
+        public readonly long[] Preference = new long[ChunkSize];
+        public readonly long[] AddOrder = new long[ChunkSize];
+        public readonly int[] NextPending = new int[ChunkSize];
+        public readonly int[] NextRemoved = new int[ChunkSize];
+    }
+
+    private Chunk[] chunks = [new Chunk()];
+    private int slotCount;
+    private long addCounter;
+    private int pendingHead = -1;
+    private int removedHead = -1;
+    private long freeHead = Pack(-1, 0);
+
+    /// <summary>Slots handed out so far; slot numbers are below it.</summary>
+    public int SlotCount => Math.Min(Volatile.Read(ref slotCount), Volatile.Read(ref chunks).Length * ChunkSize);
+
+    private static long Pack(int slot, int tag) => ((long)tag << 32) | (uint)slot;
+
+    private static long PackXz(float x, float z) =>
+        ((long)BitConverter.SingleToInt32Bits(x) << 32) | (uint)BitConverter.SingleToInt32Bits(z);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private Chunk ChunkOf(int slot) => Volatile.Read(ref chunks)[slot >> ChunkBits];
+
+    public PeerHandle Add(in Position position, long preference)
+    {
+        int slot = TakeSlot();
+        Chunk chunk = ChunkOf(slot);
+        int i = slot & ChunkMask;
+        chunk.Y[i] = position.Y;
+        chunk.Xz[i] = PackXz(position.X, position.Z);
+        chunk.Preference[i] = preference;
+        chunk.AddOrder[i] = Interlocked.Increment(ref addCounter);
+        long alive = (chunk.State[i] & ~StateMask) | Alive;
+        Volatile.Write(ref chunk.State[i], alive);
+        Push(ref pendingHead, chunk.NextPending, slot);
+        return new PeerHandle(slot, (uint)(alive >> 2));
+    }
+
+    public bool Move(PeerHandle peer, float x, float y, float z)
+    {
+        if (!TryFind(peer, out Chunk chunk, out int i))
+            return false;
+        Volatile.Write(ref chunk.Y[i], y);
+        Volatile.Write(ref chunk.Xz[i], PackXz(x, z));
+        return true;
+    }
+
+    public bool Prefer(PeerHandle peer, long island)
+    {
+        if (!TryFind(peer, out Chunk chunk, out int i))
+            return false;
+        Volatile.Write(ref chunk.Preference[i], island);
+        return true;
+    }
+
+    public bool Remove(PeerHandle peer)
+    {
+        if (!TryFind(peer, out Chunk chunk, out int i))
+            return false;
+        long alive = ((long)peer.Generation << 2) | Alive;
+        if (Interlocked.CompareExchange(ref chunk.State[i], (alive & ~StateMask) | Removed, alive) != alive)
+            return false;
+        Push(ref removedHead, chunk.NextRemoved, peer.Slot);
+        return true;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool TryFind(PeerHandle peer, out Chunk chunk, out int i)
+    {
+        Chunk[] table = Volatile.Read(ref chunks);
+        int c = peer.Slot >> ChunkBits;
+        if ((uint)c >= (uint)table.Length)
+        {
+            chunk = null!;
+            i = 0;
+            return false;
+        }
+        chunk = table[c];
+        i = peer.Slot & ChunkMask;
+        return Volatile.Read(ref chunk.State[i]) == (((long)peer.Generation << 2) | Alive);
+    }
+
+    // ---- the flush's side: one thread at a time ----
+
+    /// <summary>Takes the list of slots added since the last call, or -1; follow it with <see cref="NextPending"/>.</summary>
+    public int TakePending() => Interlocked.Exchange(ref pendingHead, -1);
+
+    /// <summary>Takes the list of slots removed since the last call, or -1; follow it with <see cref="NextRemoved"/>.</summary>
+    public int TakeRemoved() => Interlocked.Exchange(ref removedHead, -1);
+
+    public int NextPending(int slot) => ChunkOf(slot).NextPending[slot & ChunkMask];
+
+    public int NextRemoved(int slot) => ChunkOf(slot).NextRemoved[slot & ChunkMask];
+
+    public bool IsAlive(int slot) => (Volatile.Read(ref ChunkOf(slot).State[slot & ChunkMask]) & StateMask) == Alive;
+
+    public uint Generation(int slot) => (uint)(Volatile.Read(ref ChunkOf(slot).State[slot & ChunkMask]) >> 2);
+
+    public long AddOrder(int slot) => ChunkOf(slot).AddOrder[slot & ChunkMask];
+
+    public long Preference(int slot) => Volatile.Read(ref ChunkOf(slot).Preference[slot & ChunkMask]);
+
+    public float Height(int slot) => Volatile.Read(ref ChunkOf(slot).Y[slot & ChunkMask]);
+
+    /// <summary>The last report of x and z, read in one piece.</summary>
+    public (float X, float Z) Ground(int slot)
+    {
+        long word = Volatile.Read(ref ChunkOf(slot).Xz[slot & ChunkMask]);
+        return (BitConverter.Int32BitsToSingle((int)(word >> 32)), BitConverter.Int32BitsToSingle((int)word));
+    }
+
+    /// <summary>Gives a removed slot back, under its next generation.</summary>
+    public void Recycle(int slot)
+    {
+        Chunk chunk = ChunkOf(slot);
+        int i = slot & ChunkMask;
+        uint generation = (uint)(chunk.State[i] >> 2) + 1;
+        if (generation == 0)
+            return; // Four thousand million lives: the slot retires rather than let an ancient handle match.
+        Volatile.Write(ref chunk.State[i], ((long)generation << 2) | Free);
+        long head = Volatile.Read(ref freeHead);
+        while (true)
+        {
+            chunk.NextPending[i] = (int)head;
+            long seen = Interlocked.CompareExchange(ref freeHead, Pack(slot, (int)(head >> 32) + 1), head);
+            if (seen == head)
+                return;
+            head = seen;
+        }
+    }
+
+    private static void Push(ref int head, int[] next, int slot)
+    {
+        int seen = Volatile.Read(ref head);
+        while (true)
+        {
+            next[slot & ChunkMask] = seen;
+            int now = Interlocked.CompareExchange(ref head, slot, seen);
+            if (now == seen)
+                return;
+            seen = now;
+        }
+    }
+
+    private int TakeSlot()
+    {
+        long head = Volatile.Read(ref freeHead);
+        while ((int)head >= 0)
+        {
+            int slot = (int)head;
+            int next = Volatile.Read(ref ChunkOf(slot).NextPending[slot & ChunkMask]);
+            long seen = Interlocked.CompareExchange(ref freeHead, Pack(next, (int)(head >> 32) + 1), head);
+            if (seen == head)
+                return slot;
+            head = seen;
+        }
+        int fresh = Interlocked.Increment(ref slotCount) - 1;
+        GrowTo(fresh >> ChunkBits);
+        Chunk chunk = ChunkOf(fresh);
+        chunk.State[fresh & ChunkMask] = (1L << 2) | Free;
+        return fresh;
+    }
+
+    private void GrowTo(int chunkIndex)
+    {
+        if (chunkIndex >= MaxChunks)
+            throw new InvalidOperationException("The engine is full: it holds at most 268 million peers.");
+        Chunk[] seen = Volatile.Read(ref chunks);
+        while (chunkIndex >= seen.Length)
+        {
+            var larger = new Chunk[seen.Length + 1];
+            seen.CopyTo(larger, 0);
+            larger[^1] = new Chunk();
+            Chunk[] now = Interlocked.CompareExchange(ref chunks, larger, seen);
+            seen = ReferenceEquals(now, seen) ? larger : now;
+        }
+    }
+}

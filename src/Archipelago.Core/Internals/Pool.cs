@@ -1,0 +1,32 @@
+using System.Runtime.CompilerServices;
+
+namespace Archipelago.Core.Internals;
+
+/// <summary>A list that keeps its memory when cleared and shows its content as a span. One thread at a time.</summary>
+internal sealed class Pool<T>
+{
+    private T[] items = new T[16];
+
+    public int Count { get; private set; }
+
+    public Span<T> Span => items.AsSpan(0, Count);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Add(T item)
+    {
+        if (Count == items.Length)
+            Array.Resize(ref items, Count * 2);
+        items[Count++] = item;
+    }
+
+    /// <summary>Makes the list this long; what new entries hold is undefined.</summary>
+    public Span<T> Resize(int count)
+    {
+        if (count > items.Length)
+            Array.Resize(ref items, Math.Max(count, items.Length * 2));
+        Count = count;
+        return Span;
+    }
+
+    public void Clear() => Count = 0;
+}

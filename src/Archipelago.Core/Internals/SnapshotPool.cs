@@ -1,0 +1,58 @@
+namespace Archipelago.Core.Internals;
+
+/// <summary>
+/// Hands out the newest snapshot to any number of readers while the flush fills the next one.
+/// </summary>
+/// <remarks>
+/// The flush fills a snapshot nobody holds (references 0), gives it one reference of its own, makes it current by a release store and drops
+/// its reference to the one before. A reader loads the current one, adds a reference only while there is at least one, and checks that it is
+/// still current: otherwise it might hold one that was recycled meanwhile, lets go and tries again. Readers are lock-free, the flush never waits:
+/// when every snapshot is held by readers it allocates one more.
+/// </remarks>
+internal sealed class SnapshotPool
+{
+    private IslandSnapshot[] all;
+    private IslandSnapshot current;
+
+    public SnapshotPool()
+    {
+        current = new IslandSnapshot();
+        current.Publish();
+        all = [current, new IslandSnapshot(), new IslandSnapshot()];
+    }
+
+    /// <summary>Snapshots in existence: three, and one more for each time that readers held them all.</summary>
+    public int Count => all.Length;
+
+    public IslandSnapshot Acquire()
+    {
+        while (true)
+        {
+            IslandSnapshot snapshot = Volatile.Read(ref current);
+            if (!snapshot.TryAddReference())
+                continue;
+            if (ReferenceEquals(snapshot, Volatile.Read(ref current)))
+                return snapshot;
+            snapshot.Dispose();
+        }
+    }
+
+    /// <summary>One that nobody holds, for the flush to fill.</summary>
+    public IslandSnapshot TakeFree()
+    {
+        foreach (IslandSnapshot snapshot in all)
+            if (snapshot.IsFree)
+                return snapshot;
+        var extra = new IslandSnapshot();
+        all = [.. all, extra];
+        return extra;
+    }
+
+    public void Publish(IslandSnapshot filled)
+    {
+        filled.Publish();
+        IslandSnapshot previous = current;
+        Volatile.Write(ref current, filled);
+        previous.Dispose();
+    }
+}

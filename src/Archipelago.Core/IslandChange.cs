@@ -1,0 +1,45 @@
+namespace Archipelago.Core;
+
+/// <summary>Why a peer's island changed.</summary>
+public enum IslandChangeCause
+{
+    /// <summary>The peer was added since the last flush: this is its first island.</summary>
+    Newcomer,
+
+    /// <summary>The peer's part of an island lost touch with the rest and became an island of its own.</summary>
+    Split,
+
+    /// <summary>The peer's island merged into another, which existed before.</summary>
+    Merge,
+}
+
+/// <summary>One peer's island after a flush differs from the one last told.</summary>
+/// <param name="Peer">The peer.</param>
+/// <param name="From">The island last announced for this peer; <see cref="IslandId.None"/> for a newcomer.</param>
+/// <param name="To">The island it is in now.</param>
+/// <param name="Cause">Why.</param>
+public readonly record struct IslandChange(PeerHandle Peer, IslandId From, IslandId To, IslandChangeCause Cause);
+
+/// <summary>What a flush did.</summary>
+public readonly ref struct FlushResult
+{
+    internal FlushResult(ReadOnlySpan<IslandChange> changes, long flush, int peers, int islands)
+    {
+        Changes = changes;
+        Flush = flush;
+        PeerCount = peers;
+        IslandCount = islands;
+    }
+
+    /// <summary>One entry for each peer whose island differs from the one last announced for it. Valid until the next flush begins.</summary>
+    public ReadOnlySpan<IslandChange> Changes { get; }
+
+    /// <summary>The number of this flush, from 1.</summary>
+    public long Flush { get; }
+
+    /// <summary>Peers known after the flush.</summary>
+    public int PeerCount { get; }
+
+    /// <summary>Islands after the flush.</summary>
+    public int IslandCount { get; }
+}

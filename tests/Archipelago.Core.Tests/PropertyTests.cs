@@ -1,0 +1,142 @@
+using FsCheck;
+using FsCheck.Fluent;
+using FsCheck.Xunit;
+
+namespace Archipelago.Core.Tests;
+
+/// <summary>Random worlds against the oracle. A failure prints the seed and a shrunk script of operations.</summary>
+public class PropertyTests
+{
+    /// <summary>One thing that happens to a world; a script is a list of them, so that a failure shrinks to the few that matter.</summary>
+    public abstract record Step
+    {
+        public sealed record Arrive(int Count, float X, float Z, float Spread, int Wish) : Step;
+
+        public sealed record Walk(int Seed, float Length) : Step;
+
+        public sealed record Teleport(int Who, float X, float Z) : Step;
+
+        public sealed record Leave(int Who) : Step;
+
+        public sealed record Rules(int Cap, float Join) : Step;
+
+        public sealed record Flush : Step;
+    }
+
+    public static class Arbitraries
+    {
+        private static readonly float[] Exact = [0, 64, MathF.BitIncrement(64), 80, MathF.BitIncrement(80), 45, 113, 160, -64, -80];
+
+        private static Gen<float> Place =>
+            Gen.Frequency(
+                (4, Gen.Choose(-400, 400).Select(v => v / 2f)),
+                (2, Gen.Elements(Exact)),
+                (1, Gen.Elements(1e6f, -1e6f, 1e6f + 64, float.MaxValue, float.MinValue)));
+
+        public static Arbitrary<Step> Steps() => Arb.From(Gen.Frequency(
+            (4, from n in Gen.Choose(1, 12)
+                from x in Place
+                from z in Place
+                from spread in Gen.Elements(0f, 1f, 30f, 90f, 300f)
+                from wish in Gen.Choose(0, 6)
+                select (Step)new Step.Arrive(n, x, z, spread, wish)),
+            (4, from seed in Gen.Choose(0, 1_000_000)
+                from length in Gen.Elements(0.5f, 6f, 40f, 120f)
+                select (Step)new Step.Walk(seed, length)),
+            (2, from who in Gen.Choose(0, 200) from x in Place from z in Place select (Step)new Step.Teleport(who, x, z)),
+            (2, Gen.Choose(0, 200).Select(who => (Step)new Step.Leave(who))),
+            (1, from cap in Gen.Elements(1, 2, 3, 5, 10, 100, 200)
+                from near in Gen.Elements(30f, 64f, 80f)
+                select (Step)new Step.Rules(cap, near)),
+            (4, Gen.Constant((Step)new Step.Flush()))));
+    }
+
+    [Property(Arbitrary = [typeof(Arbitraries)], MaxTest = 400, EndSize = 60)]
+    public void Whatever_happens_the_rules_hold(PositiveInt cap, Step[] script)
+    {
+        using var world = new CheckedWorld(new IslandOptions { MaxIslandSize = 1 + (cap.Get % 200) });
+        Run(world, script);
+        world.Flush();
+        world.AssertCalm();
+    }
+
+    [Property(Arbitrary = [typeof(Arbitraries)], MaxTest = 100, EndSize = 40)]
+    public void The_order_of_reports_does_not_matter(Step[] script, int seed)
+    {
+        string forward = Outcome(script, null), shuffled = Outcome(script, new Random(seed));
+        Assert.Equal(forward, shuffled);
+    }
+
+    private static string Outcome(Step[] script, Random? shuffle)
+    {
+        using var world = new CheckedWorld(new IslandOptions { MaxIslandSize = 5 });
+        var text = new System.Text.StringBuilder();
+        foreach (Step step in script)
+        {
+            if (step is Step.Walk walk)
+                Walk(world, walk, shuffle);
+            else
+                Apply(world, step);
+            if (step is Step.Flush)
+                text.AppendJoin(' ', world.Announced.OrderBy(a => a.Key.Slot).Select(a => $"{a.Key}:{a.Value}")).AppendLine();
+        }
+        return text.ToString();
+    }
+
+    private static void Run(CheckedWorld world, Step[] script)
+    {
+        foreach (Step step in script)
+            Apply(world, step);
+    }
+
+    private static void Apply(CheckedWorld world, Step step)
+    {
+        switch (step)
+        {
+            case Step.Arrive a:
+                var random = new Random(a.Count);
+                for (int i = 0; i < a.Count; i++)
+                    world.Add(
+                        Finite(a.X + (a.Spread * random.NextSingle())),
+                        Finite(a.Z + (a.Spread * random.NextSingle())),
+                        a.Wish < 4 ? new IslandId(a.Wish) : IslandId.Unknown);
+                break;
+            case Step.Walk walk:
+                Walk(world, walk, null);
+                break;
+            case Step.Teleport t when world.Peers.Count > 0:
+                world.Move(world.Peers[t.Who % world.Peers.Count], t.X, t.Z);
+                break;
+            case Step.Leave l when world.Peers.Count > 0:
+                world.Remove(world.Peers[l.Who % world.Peers.Count]);
+                break;
+            case Step.Rules r:
+                world.SetRules(new IslandOptions { MaxIslandSize = r.Cap, JoinDistance = r.Join });
+                break;
+            case Step.Flush:
+                world.Flush();
+                break;
+        }
+    }
+
+    private static void Walk(CheckedWorld world, Step.Walk walk, Random? shuffle)
+    {
+        var random = new Random(walk.Seed);
+        var moves = new List<(PeerHandle Peer, float X, float Z)>();
+        foreach (PeerHandle peer in world.Peers)
+        {
+            Position at = world.PositionOf(peer);
+            moves.Add((peer, Finite(at.X + (walk.Length * (random.NextSingle() - 0.5f))), Finite(at.Z + (walk.Length * (random.NextSingle() - 0.5f)))));
+        }
+        if (shuffle is not null)
+        {
+            moves = [.. moves.OrderBy(_ => shuffle.Next())];
+            foreach ((PeerHandle peer, _, _) in moves)
+                world.Move(peer, 12, 34); // overwritten below: only the last report counts
+        }
+        foreach ((PeerHandle peer, float x, float z) in moves)
+            world.Move(peer, x, z);
+    }
+
+    private static float Finite(float value) => Math.Clamp(value, float.MinValue, float.MaxValue);
+}
