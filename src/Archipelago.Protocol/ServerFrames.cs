@@ -1,0 +1,42 @@
+using Decentraland.Kernel.Comms.V3;
+using Google.Protobuf;
+
+namespace Archipelago.Protocol;
+
+/// <summary>Encodes <c>ServerPacket</c>s, one a WebSocket message.</summary>
+public static class ServerFrames
+{
+    private static readonly byte[] KickedBytes =
+        new ServerPacket { Kicked = new KickedMessage { Reason = KickedReason.KrNewSession } }.ToByteArray();
+
+    /// <summary>"A newer session of your address has taken over", also told to the banned: two bytes, <c>32 00</c>.</summary>
+    public static ReadOnlyMemory<byte> Kicked => KickedBytes;
+
+    /// <summary>What the client has to sign, and whether a session of its address exists in this process.</summary>
+    public static ReadOnlyMemory<byte> ChallengeResponse(string challenge, bool alreadyConnected) =>
+        new ServerPacket
+        {
+            ChallengeResponse = new ChallengeResponseMessage { ChallengeToSign = challenge, AlreadyConnected = alreadyConnected },
+        }.ToByteArray();
+
+    /// <summary>The client is in, under this peer id.</summary>
+    public static ReadOnlyMemory<byte> Welcome(string peerId) =>
+        new ServerPacket { Welcome = new WelcomeMessage { PeerId = peerId } }.ToByteArray();
+
+    /// <summary>
+    /// Puts an encoded <c>IslandChangedMessage</c> into its packet without decoding it: field 3, length, the bytes as they came.
+    /// </summary>
+    public static byte[] IslandChanged(ReadOnlySpan<byte> message)
+    {
+        int lengthSize = CodedOutputStream.ComputeUInt32Size((uint)message.Length);
+        byte[] frame = new byte[1 + lengthSize + message.Length];
+        frame[0] = (ServerPacket.IslandChangedFieldNumber << 3) | 2;
+        int at = 1;
+        uint length = (uint)message.Length;
+        for (; length >= 0x80; length >>= 7)
+            frame[at++] = (byte)(length | 0x80);
+        frame[at++] = (byte)length;
+        message.CopyTo(frame.AsSpan(at));
+        return frame;
+    }
+}
