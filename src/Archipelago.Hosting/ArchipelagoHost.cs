@@ -1,0 +1,144 @@
+using System.Diagnostics.Metrics;
+using System.Net;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace Archipelago.Hosting;
+
+/// <summary>How a host answers requests that come from another origin, and requests for nothing it has.</summary>
+public enum HttpStyle
+{
+    /// <summary>Echoes the origin, allows credentials; unknown paths get the text <c>Not found</c>.</summary>
+    Credentialed,
+
+    /// <summary>Allows every origin; unknown paths get the text <c>Not found</c>.</summary>
+    Public,
+
+    /// <summary>Every answer allows every origin; unknown paths get a JSON error.</summary>
+    Connector,
+}
+
+/// <summary>
+/// The part that all hosts share: a web server on the configured address, logging to standard error, health, metrics, and answers to requests
+/// for nothing. A host adds its services before <see cref="Build"/> and its routes after.
+/// </summary>
+public sealed class ArchipelagoHost
+{
+    private readonly HostContext context;
+    private readonly HttpStyle style;
+    private readonly WebApplicationBuilder builder;
+    private readonly string metricsPath;
+    private readonly string? metricsToken;
+
+    /// <summary>Begins a host.</summary>
+    /// <param name="context">What it is built from.</param>
+    /// <param name="port">Its port where none is configured.</param>
+    /// <param name="style">How it answers other origins and unknown paths.</param>
+    public ArchipelagoHost(HostContext context, int port, HttpStyle style)
+    {
+        ArgumentNullException.ThrowIfNull(context);
+        this.context = context;
+        this.style = style;
+        Settings settings = context.Settings;
+        IPAddress address = Address(settings);
+        int chosen = settings.Integer("HTTP_SERVER_PORT", port, 0, 65535);
+        metricsPath = settings.Text("WKC_METRICS_PUBLIC_PATH", "/metrics");
+        metricsToken = settings.Find("WKC_METRICS_BEARER_TOKEN");
+
+        builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = settings.Scope });
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Listen(address, chosen);
+        });
+        builder.Logging.AddSimpleConsole(console =>
+        {
+            console.SingleLine = true;
+            console.UseUtcTimestamp = true;
+            console.TimestampFormat = "yyyy-MM-dd'T'HH:mm:ss.fff'Z' ";
+        });
+        builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
+        // A failing start is told once, in plain words, by whoever runs the host.
+        builder.Logging.AddFilter("Microsoft.Extensions.Hosting", LogLevel.Critical);
+        builder.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(o => o.LogToStandardErrorThreshold = LogLevel.Trace);
+        builder.Services.Configure<HostOptions>(o => o.ShutdownTimeout = TimeSpan.FromSeconds(15));
+        builder.Services.AddRouting().AddMetrics();
+        builder.Services.AddSingleton(context).AddSingleton(context.Clock).AddSingleton(context.Bus);
+        builder.Services.AddSingleton(new LogThrottle(context.Clock, TimeSpan.FromSeconds(10)));
+        builder.Services.AddSingleton<PrometheusExporter>().AddSingleton<Health>();
+        builder.Services.AddSingleton<IHostLifetime, NoSignals>();
+    }
+
+    /// <summary>Where the host's parts are registered.</summary>
+    public IServiceCollection Services => builder.Services;
+
+    /// <summary>
+    /// Checks the configuration and makes the application, with health, metrics and the answers to unknown paths in place.
+    /// </summary>
+    /// <exception cref="ConfigurationException">The configuration has faults.</exception>
+    public WebApplication Build()
+    {
+        context.Settings.ThrowIfFaulty();
+        WebApplication app = builder.Build();
+        // Made now, so that it hears of every instrument.
+        PrometheusExporter exporter = app.Services.GetRequiredService<PrometheusExporter>();
+        Meter meter = app.Services.GetRequiredService<IMeterFactory>().Create("archipelago.host");
+        if (context.Settings.Text("WKC_METRICS_COLLECT_DEFAULT") != "false")
+            ProcessMetrics.Register(meter);
+
+        app.UseRouting();
+        app.Use(new RequestRules(style, context.Settings.Scope, meter, app.Services.GetRequiredService<ILoggerFactory>(), metricsPath).InvokeAsync);
+        Health health = app.Services.GetRequiredService<Health>();
+        app.Lifetime.ApplicationStarted.Register(() => health.Started = true);
+        app.Lifetime.ApplicationStopping.Register(() => health.Started = false);
+        app.MapRoute("/health/live", health.LiveAsync);
+        app.MapRoute("/health/ready", health.ReadyAsync);
+        app.MapRoute("/health/startup", health.StartupAsync);
+        app.MapRoute(metricsPath, http => ScrapeAsync(http, exporter));
+        return app;
+    }
+
+    private static IPAddress Address(Settings settings)
+    {
+        string text = settings.Text("HTTP_SERVER_HOST", "0.0.0.0");
+        if (text == "localhost")
+            return IPAddress.Loopback;
+        if (IPAddress.TryParse(text, out IPAddress? address))
+            return address;
+        settings.AddFault($"HTTP_SERVER_HOST is \"{text}\"; it must be an IP address to listen on, such as 127.0.0.1 or 0.0.0.0.");
+        return IPAddress.Loopback;
+    }
+
+    private Task ScrapeAsync(HttpContext http, PrometheusExporter exporter)
+    {
+        string authorization = http.Request.Headers.Authorization.ToString();
+        if (!string.IsNullOrEmpty(metricsToken) && !TokenMatches(authorization))
+        {
+            http.Response.StatusCode = StatusCodes.Status401Unauthorized;
+            return Task.CompletedTask;
+        }
+        http.Response.ContentType = "text/plain; version=0.0.4; charset=utf-8";
+        return http.Response.WriteAsync(exporter.Scrape());
+    }
+
+    private bool TokenMatches(string authorization)
+    {
+        int space = authorization.IndexOf(' ', StringComparison.Ordinal);
+        return space > 0 && System.Security.Cryptography.CryptographicOperations.FixedTimeEquals(
+            System.Text.Encoding.UTF8.GetBytes(authorization[(space + 1)..]),
+            System.Text.Encoding.UTF8.GetBytes(metricsToken!));
+    }
+
+    /// <summary>Signals are for the process, which may run several hosts; <see cref="HostRunner"/> listens to them.</summary>
+    private sealed class NoSignals : IHostLifetime
+    {
+        public Task WaitForStartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+    }
+}

@@ -1,0 +1,85 @@
+using System.Runtime.InteropServices;
+using Archipelago.Messaging;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+
+namespace Archipelago.Hosting;
+
+/// <summary>Runs one host as a process: from the environment to an exit code.</summary>
+public static class HostRunner
+{
+    /// <summary>Exit code when the configuration is at fault.</summary>
+    public const int ConfigurationFault = 2;
+
+    /// <summary>Builds the host from the process environment, runs it until SIGINT or SIGTERM, and stops it.</summary>
+    /// <param name="scope">The host's name in capitals.</param>
+    /// <param name="build">Makes the host.</param>
+    /// <returns>0 after an orderly stop, 2 when the configuration or the port is at fault.</returns>
+    public static async Task<int> RunAsync(string scope, Func<HostContext, WebApplication> build)
+    {
+        ArgumentNullException.ThrowIfNull(build);
+        var settings = new Settings(scope, Settings.ProcessSources(Directory.GetCurrentDirectory()));
+        try
+        {
+            if (!string.IsNullOrEmpty(settings.Find("NATS_URL")))
+                settings.AddFault("NATS_URL is set, but this build has only the in-process bus, which joins hosts of one process; unset it and use ./run.sh up.");
+            var broker = new InProcessBroker();
+            await using WebApplication app = build(new HostContext(settings, broker.Connect(), TimeProvider.System));
+            await StartAsync(app, scope);
+            await Console.Error.WriteLineAsync($"{scope} listens on {AddressOf(app)}");
+            await WaitForSignalAsync();
+            await app.StopAsync();
+            return 0;
+        }
+        catch (ConfigurationException e)
+        {
+            await Console.Error.WriteLineAsync(e.Message);
+            return ConfigurationFault;
+        }
+    }
+
+    /// <summary>Starts a host.</summary>
+    /// <exception cref="ConfigurationException">Its port is taken, or it may not listen there.</exception>
+    public static async Task StartAsync(WebApplication app, string scope)
+    {
+        ArgumentNullException.ThrowIfNull(app);
+        try
+        {
+            await app.StartAsync();
+        }
+        catch (IOException e) when (e.InnerException is AddressInUseException)
+        {
+            throw new ConfigurationException([$"{scope}: {e.Message} Stop what uses the port, or choose another with {scope}__HTTP_SERVER_PORT."]);
+        }
+        catch (System.Net.Sockets.SocketException e)
+        {
+            throw new ConfigurationException([$"{scope}: cannot listen: {e.Message}. Check HTTP_SERVER_HOST and HTTP_SERVER_PORT."]);
+        }
+    }
+
+    /// <summary>The address at which a started host listens.</summary>
+    public static Uri AddressOf(WebApplication app)
+    {
+        ArgumentNullException.ThrowIfNull(app);
+        return new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First());
+    }
+
+    /// <summary>Returns when the process is asked to end (Ctrl-C or SIGTERM), or the token is cancelled.</summary>
+    public static async Task WaitForSignalAsync(CancellationToken cancellationToken = default)
+    {
+        var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        void Handle(PosixSignalContext context)
+        {
+            context.Cancel = true;
+            asked.TrySetResult();
+        }
+        using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Handle);
+        using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Handle);
+        await using CancellationTokenRegistration _ = cancellationToken.Register(() => asked.TrySetResult());
+        await asked.Task;
+    }
+}

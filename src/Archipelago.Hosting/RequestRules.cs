@@ -1,0 +1,148 @@
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
+using System.Globalization;
+using System.Text.Json;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Primitives;
+
+namespace Archipelago.Hosting;
+
+/// <summary>
+/// What holds for every request of a host, whatever it asks for: headers for other origins, OPTIONS, 404, 405 and 500, and the request metrics.
+/// </summary>
+internal sealed partial class RequestRules
+{
+    private readonly HttpStyle style;
+    private readonly string metricsPath;
+    private readonly ILogger log;
+    private readonly Counter<long> requests;
+    private readonly Histogram<double> durations;
+
+    public RequestRules(HttpStyle style, string scope, Meter meter, ILoggerFactory logs, string metricsPath)
+    {
+        this.style = style;
+        this.metricsPath = metricsPath;
+        log = logs.CreateLogger(scope);
+        requests = meter.CreateCounter<long>("http_requests_total", description: "Total number of HTTP requests");
+        durations = meter.CreateHistogram<double>("http_request_duration_seconds", description: "Request duration in seconds.");
+    }
+
+    public async Task InvokeAsync(HttpContext context, RequestDelegate next)
+    {
+        long start = Stopwatch.GetTimestamp();
+        AllowOrigin(context);
+        // A WebSocket lives for hours; what is measured of it is the time until it was accepted.
+        context.Response.OnStarting(() =>
+        {
+            if (context.Response.StatusCode == StatusCodes.Status101SwitchingProtocols)
+                Measure(context, Stopwatch.GetElapsedTime(start));
+            return Task.CompletedTask;
+        });
+        try
+        {
+            if (HttpMethods.IsOptions(context.Request.Method) && style != HttpStyle.Connector)
+                Preflight(context);
+            else
+                await next(context);
+            await ExplainAsync(context);
+        }
+        catch (Exception e) when (!context.Response.HasStarted && !context.RequestAborted.IsCancellationRequested)
+        {
+            LogFailure(log, context.Request.Method, context.Request.Path, e);
+            await FailAsync(context);
+        }
+        if (context.Response.StatusCode != StatusCodes.Status101SwitchingProtocols)
+            Measure(context, Stopwatch.GetElapsedTime(start));
+    }
+
+    private void AllowOrigin(HttpContext context)
+    {
+        IHeaderDictionary headers = context.Response.Headers;
+        StringValues origin = context.Request.Headers.Origin;
+        if (style == HttpStyle.Connector || (style == HttpStyle.Public && origin.Count > 0))
+        {
+            headers.AccessControlAllowOrigin = "*";
+        }
+        else if (style == HttpStyle.Credentialed && origin.Count > 0)
+        {
+            headers.AccessControlAllowOrigin = origin;
+            headers.AccessControlAllowCredentials = "true";
+            headers.Vary = "Origin";
+        }
+    }
+
+    private void Preflight(HttpContext context)
+    {
+        IHeaderDictionary headers = context.Response.Headers;
+        context.Response.StatusCode = StatusCodes.Status204NoContent;
+        if (style == HttpStyle.Public)
+        {
+            headers.AccessControlAllowOrigin = "*";
+            headers.AccessControlMaxAge = "36000";
+            headers.Vary = "Access-Control-Request-Headers";
+            StringValues asked = context.Request.Headers.AccessControlRequestHeaders;
+            if (asked.Count > 0)
+                headers.AccessControlAllowHeaders = asked;
+            return;
+        }
+        headers.AccessControlAllowMethods = "GET,HEAD,POST,PUT,DELETE,CONNECT,TRACE,PATCH";
+        headers.AccessControlAllowHeaders = "Cache-Control,Content-Type,Origin,Accept,User-Agent,X-Upload-Origin";
+        headers.AccessControlAllowCredentials = "true";
+        headers.AccessControlMaxAge = "86400";
+    }
+
+    /// <summary>Gives answers that no route gave their body: unknown path, wrong method.</summary>
+    private Task ExplainAsync(HttpContext context)
+    {
+        if (context.Response.HasStarted)
+            return Task.CompletedTask;
+        bool routed = context.GetEndpoint()?.Metadata.GetMetadata<RoutePatternName>() is not null;
+        if (context.Response.StatusCode == StatusCodes.Status405MethodNotAllowed && style != HttpStyle.Connector)
+        {
+            context.Response.Headers.Allow = "HEAD, GET";
+            return Task.CompletedTask;
+        }
+        if ((routed && style != HttpStyle.Connector) || context.Response.StatusCode is not (StatusCodes.Status404NotFound or StatusCodes.Status405MethodNotAllowed))
+            return Task.CompletedTask;
+        if (style == HttpStyle.Connector)
+            return Json.WriteAsync(context, StatusCodes.Status404NotFound, json => WriteError(json, "Not Found"));
+        context.Response.ContentType = "text/plain; charset=utf-8";
+        return context.Response.WriteAsync("Not found");
+    }
+
+    private Task FailAsync(HttpContext context)
+    {
+        context.Response.Clear();
+        context.Response.StatusCode = StatusCodes.Status500InternalServerError;
+        return style == HttpStyle.Public
+            ? Json.WriteAsync(context, StatusCodes.Status500InternalServerError, json => WriteError(json, "Internal Server Error"))
+            : Task.CompletedTask;
+    }
+
+    private static void WriteError(Utf8JsonWriter json, string message)
+    {
+        json.WriteStartObject();
+        json.WriteString("error", message);
+        json.WriteEndObject();
+    }
+
+    private void Measure(HttpContext context, TimeSpan elapsed)
+    {
+        string handler = context.GetEndpoint()?.Metadata.GetMetadata<RoutePatternName>()?.Pattern ?? "";
+        if (style == HttpStyle.Connector && handler == metricsPath)
+            return;
+        string method = Known(context.Request.Method);
+        string code = context.Response.StatusCode.ToString(CultureInfo.InvariantCulture);
+        var tags = new TagList { { "method", style == HttpStyle.Connector ? method.ToLowerInvariant() : method }, { "handler", handler }, { "code", code } };
+        requests.Add(1, tags);
+        durations.Record(elapsed.TotalSeconds, tags);
+    }
+
+    /// <summary>Clients may invent methods; labels must not grow with them.</summary>
+    private static string Known(string method) =>
+        method is "GET" or "HEAD" or "POST" or "PUT" or "DELETE" or "OPTIONS" or "PATCH" or "CONNECT" or "TRACE" ? method : "OTHER";
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "{Method} {Path} failed")]
+    private static partial void LogFailure(ILogger log, string method, string path, Exception e);
+}

@@ -1,0 +1,123 @@
+using Archipelago.Core;
+using Archipelago.Hosting;
+using Archipelago.Messaging;
+using Archipelago.Protocol;
+using Decentraland.Kernel.Comms.V3;
+
+namespace Archipelago.Service;
+
+/// <summary>
+/// Takes heartbeats and departures from the bus and tells the engine. Called from any bus thread, never waits for a flush.
+/// </summary>
+internal sealed partial class Intake
+{
+    private readonly IslandEngine engine;
+    private readonly PeerDirectory peers;
+    private readonly Admission admission;
+    private readonly IslandNames names;
+    private readonly TimeProvider clock;
+    private readonly LogThrottle throttle;
+    private readonly ILogger<Intake> log;
+    private long heartbeats;
+    private long dropped;
+    private long flushes;
+
+    public Intake(IslandEngine engine, PeerDirectory peers, Admission admission, IslandNames names, TimeProvider clock, LogThrottle throttle, ILogger<Intake> log)
+    {
+        this.engine = engine;
+        this.peers = peers;
+        this.admission = admission;
+        this.names = names;
+        this.clock = clock;
+        this.throttle = throttle;
+        this.log = log;
+        admission.Admitted = Add;
+    }
+
+    /// <summary>Heartbeats taken.</summary>
+    public long Heartbeats => Interlocked.Read(ref heartbeats);
+
+    /// <summary>Heartbeats that were none, or had no place in the world.</summary>
+    public long Dropped => Interlocked.Read(ref dropped);
+
+    /// <summary>Tells that a flush begins: peers added before are pending no longer.</summary>
+    public void BeginFlush() => Interlocked.Increment(ref flushes);
+
+    /// <summary>Handles <c>peer.&lt;address&gt;.heartbeat</c>.</summary>
+    public void OnHeartbeat(BusMessage message)
+    {
+        if (!Subjects.TryGetPeer(message.Subject, out ReadOnlySpan<byte> address) || !ClientFrames.TryDecodeHeartbeat(message.Payload, out Heartbeat? heartbeat))
+        {
+            Drop("undecodable");
+            return;
+        }
+        // A heartbeat without position is no sign of life, as in the service replaced.
+        if (heartbeat.Position is not { } p)
+            return;
+        var position = new Position(p.X, p.Y, p.Z);
+        if (!position.IsFinite)
+        {
+            Drop("not a finite position");
+            return;
+        }
+        Interlocked.Increment(ref heartbeats);
+        IslandId preferred = Preferred(heartbeat);
+        if (peers.TryFind(address, out Peer? peer))
+            Update(peer, position, preferred);
+        else
+            admission.Ask(Subjects.Text(address), position, preferred);
+    }
+
+    /// <summary>Handles <c>peer.&lt;address&gt;.disconnect</c> and <c>.connect</c>: the address starts afresh.</summary>
+    public void OnDeparture(BusMessage message)
+    {
+        if (!Subjects.TryGetPeer(message.Subject, out ReadOnlySpan<byte> token))
+            return;
+        string address = Subjects.Text(token);
+        admission.Withdraw(address);
+        peers.Remove(address);
+    }
+
+    /// <summary>Removes who has been silent for longer than this; returns how many.</summary>
+    public int RemoveSilent(TimeSpan lifetime)
+    {
+        long now = clock.GetTimestamp();
+        int removed = 0;
+        foreach (Peer peer in peers.All)
+            if (clock.GetElapsedTime(Volatile.Read(ref peer.LastSeen), now) > lifetime && peers.Remove(peer.Address))
+                removed++;
+        return removed;
+    }
+
+    private void Add(string address, Position position, IslandId preferred)
+    {
+        Peer peer = peers.Add(address, position, preferred, Interlocked.Read(ref flushes), clock.GetTimestamp());
+        Update(peer, position, preferred);
+    }
+
+    private void Update(Peer peer, in Position position, IslandId preferred)
+    {
+        Volatile.Write(ref peer.LastSeen, clock.GetTimestamp());
+        engine.Move(peer.Handle, position);
+        // Before its first flush the last heartbeat alone decides; later a wish stays until another replaces it.
+        if (!preferred.IsNone || peer.AddedAt == Interlocked.Read(ref flushes))
+            engine.Prefer(peer.Handle, preferred);
+    }
+
+    private IslandId Preferred(Heartbeat heartbeat)
+    {
+        if (string.IsNullOrEmpty(heartbeat.DesiredRoom))
+            return IslandId.None;
+        return names.TryParse(heartbeat.DesiredRoom, out long number) ? new IslandId(number) : IslandId.Unknown;
+    }
+
+    private void Drop(string cause)
+    {
+        Interlocked.Increment(ref dropped);
+        if (throttle.ShouldLog(cause, out long suppressed))
+            LogDropped(log, cause, suppressed);
+    }
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Heartbeat dropped: {Cause}. {Suppressed} more like this were not logged.")]
+    private static partial void LogDropped(ILogger log, string cause, long suppressed);
+}

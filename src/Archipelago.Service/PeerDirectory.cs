@@ -1,0 +1,71 @@
+using System.Collections.Concurrent;
+using System.Diagnostics.CodeAnalysis;
+using Archipelago.Core;
+
+namespace Archipelago.Service;
+
+/// <summary>A peer of the engine as the Service knows it.</summary>
+/// <param name="address">Its address.</param>
+/// <param name="handle">Its name in the engine.</param>
+/// <param name="addedAt">How many flushes had begun when it was added.</param>
+internal sealed class Peer(string address, PeerHandle handle, long addedAt)
+{
+    /// <summary>When its last heartbeat came, as a timestamp of the clock; written by whichever thread takes the heartbeat.</summary>
+    public long LastSeen;
+
+    public string Address => address;
+
+    public PeerHandle Handle => handle;
+
+    public long AddedAt => addedAt;
+}
+
+/// <summary>
+/// From an address to its peer and from the engine's handle to the address. Finding a known address takes no lock and allocates nothing; adding
+/// and removing lock out one another, so that an address never has two peers.
+/// </summary>
+/// <param name="engine">Where the peers live.</param>
+internal sealed class PeerDirectory(IslandEngine engine)
+{
+    private readonly ConcurrentDictionary<string, Peer> byAddress = new(new AddressComparer());
+    private readonly Lock changing = new();
+    private Peer?[] bySlot = new Peer?[64];
+
+    public int Count => byAddress.Count;
+
+    /// <summary>All peers; may be enumerated while it changes.</summary>
+    public IEnumerable<Peer> All => byAddress.Select(p => p.Value);
+
+    public bool TryFind(ReadOnlySpan<byte> address, [NotNullWhen(true)] out Peer? peer) =>
+        byAddress.GetAlternateLookup<ReadOnlySpan<byte>>().TryGetValue(address, out peer);
+
+    /// <summary>Adds a peer, or gives back the one that the address has by now.</summary>
+    public Peer Add(string address, in Position position, IslandId preferred, long flushes, long now)
+    {
+        lock (changing)
+        {
+            if (byAddress.TryGetValue(address, out Peer? known))
+                return known;
+            PeerHandle handle = engine.Add(position, preferred);
+            var peer = new Peer(address, handle, flushes) { LastSeen = now };
+            if (handle.Slot >= bySlot.Length)
+                Array.Resize(ref bySlot, Math.Max(handle.Slot + 1, bySlot.Length * 2));
+            bySlot[handle.Slot] = peer;
+            byAddress[address] = peer;
+            return peer;
+        }
+    }
+
+    public bool Remove(string address)
+    {
+        lock (changing)
+            return byAddress.TryRemove(address, out Peer? peer) && engine.Remove(peer.Handle);
+    }
+
+    /// <summary>Who a handle of the last flush stands for. The lock makes sure that a peer whose adding overlapped the flush is there.</summary>
+    public Peer? Find(PeerHandle handle)
+    {
+        lock (changing)
+            return handle.Slot < bySlot.Length && bySlot[handle.Slot] is { } peer && peer.Handle == handle ? peer : null;
+    }
+}

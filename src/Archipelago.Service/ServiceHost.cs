@@ -1,0 +1,51 @@
+using System.Diagnostics.Metrics;
+using Archipelago.Core;
+using Archipelago.Hosting;
+using Archipelago.Messaging;
+using Archipelago.Protocol;
+
+namespace Archipelago.Service;
+
+/// <summary>The host that turns heartbeats into islands.</summary>
+public static class ServiceHost
+{
+    /// <summary>The port where none is configured.</summary>
+    public const int DefaultPort = 5000;
+
+    /// <summary>Makes the host.</summary>
+    /// <exception cref="ConfigurationException">The configuration has faults.</exception>
+    public static WebApplication Build(HostContext context)
+    {
+        ArgumentNullException.ThrowIfNull(context);
+        var host = new ArchipelagoHost(context, DefaultPort, HttpStyle.Credentialed);
+        ServiceOptions options = ServiceOptions.Read(context.Settings);
+        _ = context.Settings.HttpUrl("COMMS_GATEKEEPER_URL");
+        context.Settings.ThrowIfFaulty();
+
+        host.Services.AddSingleton(options);
+        host.Services.AddSingleton(new IslandEngine(options.Islands));
+        host.Services.AddSingleton(new IslandNames(options.RoomPrefix));
+        host.Services.AddSingleton(new LiveKitTokens(options.LiveKit));
+        host.Services.AddSingleton<PeerDirectory>().AddSingleton<Gatekeeper>().AddSingleton<Admission>();
+        host.Services.AddSingleton<Intake>().AddSingleton<IslandPublisher>().AddSingleton<FlushLoop>();
+        host.Services.AddSingleton(new ReadinessCheck("bus", () => context.Bus.IsConnected));
+        host.Services.AddHostedService(services => services.GetRequiredService<FlushLoop>());
+        host.Services.AddHostedService<Discovery>();
+
+        WebApplication app = host.Build();
+        RegisterMetrics(app.Services);
+        return app;
+    }
+
+    private static void RegisterMetrics(IServiceProvider services)
+    {
+        Meter meter = services.GetRequiredService<IMeterFactory>().Create("archipelago.service");
+        IslandEngine engine = services.GetRequiredService<IslandEngine>();
+        FlushLoop loop = services.GetRequiredService<FlushLoop>();
+        Intake intake = services.GetRequiredService<Intake>();
+        meter.CreateObservableGauge("dcl_archipelago_peers_count", () => engine.PeerCount, description: "Peers as of the last flush.");
+        meter.CreateObservableGauge("dcl_archipelago_islands_count", () => loop.IslandCount, description: "Islands as of the last flush.");
+        meter.CreateObservableCounter("archipelago_heartbeats_total", () => intake.Heartbeats, description: "Heartbeats taken.");
+        meter.CreateObservableCounter("archipelago_heartbeats_dropped_total", () => intake.Dropped, description: "Heartbeats that could not be decoded or had no finite position.");
+    }
+}

@@ -1,0 +1,53 @@
+using Archipelago.Core;
+using Archipelago.Hosting;
+
+namespace Archipelago.Service;
+
+/// <summary>What the Service is told through its environment; <c>docs/configuration.md</c> lists the variables.</summary>
+internal sealed record ServiceOptions(
+    IslandOptions Islands,
+    string RoomPrefix,
+    TimeSpan FlushPeriod,
+    TimeSpan HeartbeatLifetime,
+    TimeSpan StatusPeriod,
+    LiveKitOptions LiveKit)
+{
+    public static ServiceOptions Read(Settings settings)
+    {
+        double leave = settings.Number("ARCHIPELAGO_LEAVE_DISTANCE", 80, double.Epsilon, float.MaxValue);
+        double join = settings.Number("ARCHIPELAGO_JOIN_DISTANCE", 64, double.Epsilon, float.MaxValue);
+        if (join > leave)
+            settings.AddFault(FormattableString.Invariant(
+                $"ARCHIPELAGO_JOIN_DISTANCE {join} is above ARCHIPELAGO_LEAVE_DISTANCE {leave}; lower it, or people would join and leave at every flush."));
+        return new ServiceOptions(
+            new IslandOptions
+            {
+                JoinDistance = Math.Min(join, leave),
+                LeaveDistance = leave,
+                MaxIslandSize = settings.Integer("LIVEKIT_ISLAND_SIZE", 100, 1),
+            },
+            settings.Text("ROOM_PREFIX"),
+            TimeSpan.FromSeconds(settings.Number("ARCHIPELAGO_FLUSH_FREQUENCY", 2, 0.001, 3600)),
+            TimeSpan.FromMilliseconds(settings.Number("CHECK_HEARTBEAT_INTERVAL", 60_000, 1, 86_400_000)),
+            TimeSpan.FromMilliseconds(settings.Number("ARCHIPELAGO_STATUS_UPDATE_INTERVAL", 10_000, 1, 3_600_000)),
+            LiveKitOptions.Read(settings));
+    }
+}
+
+/// <summary>Which LiveKit server clients are sent to, and the key pair that signs their tokens.</summary>
+/// <param name="Host">The server's URL, inserted verbatim.</param>
+/// <param name="ApiKey">Names the secret to the server.</param>
+/// <param name="ApiSecret">Signs.</param>
+public sealed record LiveKitOptions(string Host, string ApiKey, string ApiSecret)
+{
+    internal static LiveKitOptions Read(Settings settings)
+    {
+        string host = settings.Required("LIVEKIT_HOST", "the URL of the LiveKit server, such as wss://livekit.example.org");
+        if (host.Contains('?', StringComparison.Ordinal))
+            settings.AddFault($"LIVEKIT_HOST is \"{host}\"; it must not contain a question mark, at which clients cut the connection string.");
+        return new LiveKitOptions(
+            host,
+            settings.Required("LIVEKIT_API_KEY", "the name of the LiveKit key pair"),
+            settings.Required("LIVEKIT_API_SECRET", "the secret of the LiveKit key pair, at least 32 characters"));
+    }
+}

@@ -1,0 +1,81 @@
+using System.Text.Json;
+using Archipelago.Hosting;
+
+namespace Archipelago.Connector;
+
+/// <summary>
+/// The wallets that may not come in, fetched from a configured URL at most every five minutes, once for all who wait. While the document cannot be
+/// had or read, the last good one holds. Any thread.
+/// </summary>
+internal sealed partial class DenyList(ConnectorOptions options, TimeProvider clock, LogThrottle throttle, ILogger<DenyList> log) : IDisposable
+{
+    private static readonly TimeSpan Lifetime = TimeSpan.FromMinutes(5);
+    private static readonly TimeSpan TimeLimit = TimeSpan.FromSeconds(5);
+    private const int MaxBytes = 16 * 1024 * 1024;
+
+    private readonly HttpClient http = new() { Timeout = TimeLimit, MaxResponseContentBufferSize = MaxBytes };
+    private readonly Lock fetching = new();
+    private volatile HashSet<string> wallets = [];
+    private Task fetch = Task.CompletedTask;
+    private long fetchedAt;
+    private bool fetchedOnce;
+
+    /// <summary>True when the address, in lower case, is denied.</summary>
+    public async ValueTask<bool> ContainsAsync(string address, CancellationToken cancellationToken)
+    {
+        if (options.DenyListUrl is null)
+            return false;
+        Task running;
+        lock (fetching)
+        {
+            if (fetch.IsCompleted && (!fetchedOnce || clock.GetElapsedTime(fetchedAt) >= Lifetime))
+            {
+                fetchedOnce = true;
+                fetchedAt = clock.GetTimestamp();
+                fetch = FetchAsync(options.DenyListUrl);
+            }
+            running = fetch;
+        }
+        await running.WaitAsync(cancellationToken);
+        return wallets.Contains(address);
+    }
+
+    public void Dispose() => http.Dispose();
+
+    /// <summary>The wallets of a document, in lower case; null when it has no list of users.</summary>
+    internal static HashSet<string>? Read(ReadOnlyMemory<byte> document)
+    {
+        using JsonDocument json = JsonDocument.Parse(document);
+        if (json.RootElement.ValueKind != JsonValueKind.Object || !json.RootElement.TryGetProperty("users", out JsonElement users) || users.ValueKind != JsonValueKind.Array)
+            return null;
+        var wallets = new HashSet<string>(StringComparer.Ordinal);
+        foreach (JsonElement user in users.EnumerateArray())
+            if (user.ValueKind == JsonValueKind.Object && user.TryGetProperty("wallet", out JsonElement wallet) && wallet.ValueKind == JsonValueKind.String)
+                wallets.Add(wallet.GetString()!.ToLowerInvariant());
+        return wallets;
+    }
+
+    private async Task FetchAsync(string url)
+    {
+        try
+        {
+            if (Read(await http.GetByteArrayAsync(new Uri(url))) is { } read)
+                wallets = read;
+            else
+                Warn(url, "it has no \"users\"");
+        }
+        catch (Exception e) when (e is HttpRequestException or OperationCanceledException or JsonException or InvalidOperationException)
+        {
+            Warn(url, e.Message);
+        }
+    }
+
+    private void Warn(string url, string reason)
+    {
+        if (throttle.ShouldLog("deny list", out _))
+            LogKept(log, url, reason, wallets.Count);
+    }
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "The deny list at {Url} could not be read ({Reason}); the last one, of {Count} wallets, holds.")]
+    private static partial void LogKept(ILogger log, string url, string reason, int count);
+}

@@ -1,0 +1,4 @@
+using Archipelago.Connector;
+using Archipelago.Hosting;
+
+return await HostRunner.RunAsync("CONNECTOR", ConnectorHost.Build);

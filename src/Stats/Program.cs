@@ -1,0 +1,4 @@
+using Archipelago.Hosting;
+using Archipelago.Stats;
+
+return await HostRunner.RunAsync("STATS", StatsHost.Build);
