@@ -1,0 +1,101 @@
+using Archipelago.Connector;
+using Archipelago.Hosting;
+using Archipelago.Messaging;
+using Archipelago.RealmProvider;
+using Archipelago.Service;
+using Archipelago.Stats;
+using Microsoft.AspNetCore.Builder;
+
+namespace Archipelago.Cli;
+
+/// <summary>
+/// The four hosts in one process, over one in-process bus, each on its own port. Several realms may live side by side. Nothing outside the machine is
+/// contacted unless the configuration says so.
+/// </summary>
+internal sealed class Realm : IAsyncDisposable
+{
+    /// <summary>Keys that everybody can read here: for development only.</summary>
+    private static readonly Dictionary<string, string> DevelopmentDefaults = new()
+    {
+        ["HTTP_SERVER_HOST"] = "127.0.0.1",
+        ["LIVEKIT_HOST"] = "ws://127.0.0.1:7880",
+        ["LIVEKIT_API_KEY"] = "devkey",
+        ["LIVEKIT_API_SECRET"] = "a-secret-for-development-that-everybody-knows",
+        ["DENYLIST_URL"] = "",
+        ["CATALYST_CONTENT_URL"] = "https://peer.decentraland.org/content",
+        ["CATALYST_LAMBDAS_URL"] = "https://peer.decentraland.org/lambdas",
+    };
+
+    private readonly IReadOnlyList<IReadOnlyDictionary<string, string>> sources;
+    private readonly InProcessBroker broker = new((pattern, e) => Console.Error.WriteLine($"A handler of {pattern} failed: {e}"));
+    private readonly Stack<WebApplication> running = new();
+
+    private Realm(IReadOnlyList<IReadOnlyDictionary<string, string>> sources) => this.sources = sources;
+
+    public Uri Service { get; private set; } = null!;
+
+    public Uri Connector { get; private set; } = null!;
+
+    public Uri Stats { get; private set; } = null!;
+
+    public Uri RealmProvider { get; private set; } = null!;
+
+    /// <summary>Where clients connect.</summary>
+    public Uri WebSocket => new($"ws://{Connector.Authority}/ws");
+
+    /// <summary>True when the LiveKit secret is the one that everybody knows.</summary>
+    public bool HasDevelopmentKeys { get; private set; }
+
+    /// <summary>Starts the hosts; either all run, or none is left.</summary>
+    /// <exception cref="ConfigurationException">The configuration has faults, or a port is taken.</exception>
+    public static async Task<Realm> StartAsync(IReadOnlyList<IReadOnlyDictionary<string, string>> sources)
+    {
+        var realm = new Realm(sources);
+        try
+        {
+            await realm.StartAllAsync();
+            return realm;
+        }
+        catch
+        {
+            await realm.DisposeAsync();
+            throw;
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        while (running.TryPop(out WebApplication? app))
+        {
+            await app.StopAsync();
+            await app.DisposeAsync();
+        }
+    }
+
+    private async Task StartAllAsync()
+    {
+        // Stats first, so that it hears the first word of the Service; the RealmProvider last, since it has to know where the others are.
+        Stats = await StartAsync("STATS", StatsHost.Build);
+        Service = await StartAsync("SERVICE", ServiceHost.Build);
+        Connector = await StartAsync("CONNECTOR", ConnectorHost.Build);
+        RealmProvider = await StartAsync("REALM_PROVIDER", RealmProviderHost.Build, new()
+        {
+            ["ARCHIPELAGO_STATS_URL"] = Stats.ToString(),
+            ["ARCHIPELAGO_WS_CONNECTOR_URL"] = Connector.ToString(),
+        });
+    }
+
+    private async Task<Uri> StartAsync(string scope, Func<HostContext, WebApplication> build, Dictionary<string, string>? more = null)
+    {
+        var defaults = new Dictionary<string, string>(more ?? []);
+        foreach ((string name, string value) in DevelopmentDefaults)
+            defaults.TryAdd(name, value);
+        // One port cannot serve four hosts, so a port without a scope is for nobody.
+        var settings = new Settings(scope, sources, defaults, scopedOnly: ["HTTP_SERVER_PORT"]);
+        HasDevelopmentKeys |= scope == "SERVICE" && settings.Find("LIVEKIT_API_SECRET") == DevelopmentDefaults["LIVEKIT_API_SECRET"];
+        WebApplication app = build(new HostContext(settings, broker.Connect(), TimeProvider.System));
+        running.Push(app);
+        await HostRunner.StartAsync(app, scope);
+        return HostRunner.AddressOf(app);
+    }
+}

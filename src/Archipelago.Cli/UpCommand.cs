@@ -1,0 +1,67 @@
+using System.CommandLine;
+using Archipelago.Cli.Bots;
+using Archipelago.Hosting;
+
+namespace Archipelago.Cli;
+
+/// <summary><c>up</c>: runs the whole realm in one process.</summary>
+internal static class UpCommand
+{
+    public static Command Create()
+    {
+        var bots = new Option<int>("--bots") { Description = "Simulated people who walk about.", DefaultValueFactory = _ => 0 };
+        var duration = new Option<double>("--duration") { Description = "Seconds until it ends by itself; 0 runs until Ctrl-C.", DefaultValueFactory = _ => 0 };
+        bots.Validators.Add(r => Require(r.GetValueOrDefault<int>() is >= 0 and <= 15_000, "--bots must be between 0 and 15000.", r));
+        duration.Validators.Add(r => Require(r.GetValueOrDefault<double>() is >= 0 and <= 31_536_000, "--duration must be between 0 and a year, in seconds.", r));
+        var command = new Command("up", "Runs the whole realm in this process: Service, Connector, Stats and RealmProvider on an in-process bus.") { bots, duration };
+        command.SetAction((parsed, token) => RunAsync(parsed.GetValue(bots), TimeSpan.FromSeconds(parsed.GetValue(duration)), token));
+        return command;
+    }
+
+    private static void Require(bool ok, string message, System.CommandLine.Parsing.SymbolResult result)
+    {
+        if (!ok)
+            result.AddError(message);
+    }
+
+    private static async Task<int> RunAsync(int botCount, TimeSpan duration, CancellationToken cancellationToken)
+    {
+        await using Realm realm = await Realm.StartAsync(Settings.ProcessSources(Directory.GetCurrentDirectory()));
+        Announce(realm, botCount);
+
+        using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        if (duration > TimeSpan.Zero)
+            ending.CancelAfter(duration);
+        Task<SwarmSummary>? bots = botCount == 0
+            ? null
+            : Swarm.RunAsync(new SwarmOptions(realm.WebSocket, botCount, Timeout.InfiniteTimeSpan, Seed: 1), new SwarmProgress(), ending.Token);
+        await HostRunner.WaitForSignalAsync(ending.Token);
+        await ending.CancelAsync();
+
+        if (bots is null)
+        {
+            Console.WriteLine("Stopped.");
+            return 0;
+        }
+        SwarmSummary summary = await bots;
+        Console.WriteLine(summary.ToText());
+        return summary.Errors == 0 ? 0 : 1;
+    }
+
+    private static void Announce(Realm realm, int bots)
+    {
+        Console.WriteLine($"""
+            The realm is up.
+
+              {realm.RealmProvider}main/about   which servers to use: give this address to a client
+              {realm.WebSocket}            where clients connect
+              {realm.Stats}comms/peers    who is where
+              {realm.Stats}comms/islands  who is together
+              {realm.Service}metrics        how the engine is
+
+            """);
+        if (realm.HasDevelopmentKeys)
+            Console.WriteLine("LiveKit tokens are signed with a key for development that everybody knows; set LIVEKIT_HOST, LIVEKIT_API_KEY and LIVEKIT_API_SECRET for real rooms.");
+        Console.WriteLine(bots > 0 ? $"{bots} simulated people are walking in. Ctrl-C ends it." : "Nobody is here yet; try --bots 200. Ctrl-C ends it.");
+    }
+}

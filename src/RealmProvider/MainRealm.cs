@@ -1,0 +1,58 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+
+namespace Archipelago.RealmProvider;
+
+/// <summary>How the comms of the main realm are.</summary>
+/// <param name="Healthy">True when Stats hears the Service and the Connector answers.</param>
+/// <param name="UserCount">Peers that the Service knows.</param>
+/// <param name="Version">The Connector's version; null when unknown.</param>
+/// <param name="CommitHash">The Connector's commit; null when unknown.</param>
+internal sealed record MainRealmStatus(bool Healthy, long UserCount, string? Version, string? CommitHash)
+{
+    public static MainRealmStatus Down { get; } = new(false, 0, null, null);
+}
+
+/// <summary>Asks Stats and the Connector how the main realm is. Within a second, or it counts as down.</summary>
+internal sealed class MainRealm(RealmProviderOptions options) : IDisposable
+{
+    /// <summary>The realm's name.</summary>
+    public const string Name = "main";
+
+    private readonly HttpClient http = new() { Timeout = TimeSpan.FromSeconds(1), MaxResponseContentBufferSize = 64 * 1024 };
+
+    /// <summary>How clients reach the comms. The doubled prefix is what they expect.</summary>
+    public string Adapter { get; } = "archipelago:archipelago:" + ToWebSocket(options.ConnectorUrl) + "/ws";
+
+    public async Task<MainRealmStatus> AskAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            JsonObject?[] answers = await Task.WhenAll(
+                GetAsync(options.StatsUrl + "/core-status", cancellationToken),
+                GetAsync(options.ConnectorUrl + "/status", cancellationToken));
+            if (answers is not [{ } core, { } connector])
+                return MainRealmStatus.Down;
+            bool healthy = core["healthy"] is JsonValue h && h.TryGetValue(out bool yes) && yes;
+            long users = core["userCount"] is JsonValue u && u.TryGetValue(out long count) ? count : 0;
+            return new MainRealmStatus(healthy, users, Text(connector["version"]), Text(connector["commitHash"]));
+        }
+        catch (Exception e) when (e is HttpRequestException or JsonException or InvalidOperationException or ArgumentException
+            || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested))
+        {
+            return MainRealmStatus.Down;
+        }
+    }
+
+    public void Dispose() => http.Dispose();
+
+    private async Task<JsonObject?> GetAsync(string url, CancellationToken cancellationToken)
+    {
+        using HttpResponseMessage response = await http.GetAsync(new Uri(url), cancellationToken);
+        return JsonNode.Parse(await response.Content.ReadAsByteArrayAsync(cancellationToken)) as JsonObject;
+    }
+
+    private static string? Text(JsonNode? node) => node is JsonValue v && v.TryGetValue(out string? text) ? text : null;
+
+    private static string ToWebSocket(string url) => url.StartsWith("http", StringComparison.Ordinal) ? "ws" + url[4..] : url;
+}
