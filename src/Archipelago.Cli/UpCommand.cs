@@ -11,17 +11,11 @@ internal static class UpCommand
     {
         var bots = new Option<int>("--bots") { Description = "Simulated people who walk about.", DefaultValueFactory = _ => 0 };
         var duration = new Option<double>("--duration") { Description = "Seconds until it ends by itself; 0 runs until Ctrl-C.", DefaultValueFactory = _ => 0 };
-        bots.Validators.Add(r => Require(r.GetValueOrDefault<int>() is >= 0 and <= 15_000, "--bots must be between 0 and 15000.", r));
-        duration.Validators.Add(r => Require(r.GetValueOrDefault<double>() is >= 0 and <= 31_536_000, "--duration must be between 0 and a year, in seconds.", r));
+        bots.Require(n => n is >= 0 and <= 15_000, "--bots must be between 0 and 15000.");
+        duration.Require(s => s is >= 0 and <= 31_536_000, "--duration must be between 0 and a year, in seconds.");
         var command = new Command("up", "Runs the whole realm in this process: Service, Connector, Stats and RealmProvider on an in-process bus.") { bots, duration };
         command.SetAction((parsed, token) => RunAsync(parsed.GetValue(bots), TimeSpan.FromSeconds(parsed.GetValue(duration)), token));
         return command;
-    }
-
-    private static void Require(bool ok, string message, System.CommandLine.Parsing.SymbolResult result)
-    {
-        if (!ok)
-            result.AddError(message);
     }
 
     private static async Task<int> RunAsync(int botCount, TimeSpan duration, CancellationToken cancellationToken)

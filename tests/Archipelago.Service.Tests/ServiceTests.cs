@@ -1,0 +1,245 @@
+using System.Collections.Concurrent;
+using Archipelago.Hosting;
+using Archipelago.Messaging;
+using Archipelago.Protocol;
+using Archipelago.Testing;
+using Decentraland.Common;
+using Decentraland.Kernel.Comms.V3;
+using Google.Protobuf;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace Archipelago.Service.Tests;
+
+/// <summary>The Service from heartbeats on the bus to what it publishes, beat by beat.</summary>
+public class ServiceTests
+{
+    private const string Ann = "0x00000000000000000000000000000000000000aa", Bob = "0x00000000000000000000000000000000000000bb";
+
+    /// <summary>A Service whose beats the test gives, and what it has published.</summary>
+    private sealed class Fixture : IAsyncDisposable
+    {
+        private RunningHost host = null!;
+
+        public ManualClock Clock { get; } = new();
+
+        public ConcurrentQueue<(string To, IslandChangedMessage Message)> Changes { get; } = new();
+
+        public ConcurrentQueue<IslandStatusMessage> Reports { get; } = new();
+
+        public ConcurrentQueue<ServiceDiscoveryMessage> Discoveries { get; } = new();
+
+        public RunningHost Host => host;
+
+        public static Dictionary<string, string> Values => new()
+        {
+            ["LIVEKIT_HOST"] = "wss://livekit.example", ["LIVEKIT_API_KEY"] = "key", ["LIVEKIT_API_SECRET"] = "a-secret-of-at-least-thirty-two-characters",
+            // Beats are given by the test.
+            ["ARCHIPELAGO_FLUSH_FREQUENCY"] = "3600",
+        };
+
+        public static async Task<Fixture> StartAsync(Dictionary<string, string>? more = null)
+        {
+            var fixture = new Fixture();
+            Dictionary<string, string> values = Values;
+            foreach ((string name, string value) in more ?? [])
+                values[name] = value;
+            fixture.host = await RunningHost.StartAsync(context =>
+            {
+                // Before the Service starts, so that its first words are heard.
+                context.Bus.Subscribe("engine.peer.*.island_changed", m =>
+                {
+                    Subjects.TryGetEnginePeer(m.Subject, out ReadOnlySpan<byte> to);
+                    fixture.Changes.Enqueue((Subjects.Text(to), IslandChangedMessage.Parser.ParseFrom(m.Payload)));
+                });
+                context.Bus.Subscribe(Subjects.Islands, m => fixture.Reports.Enqueue(IslandStatusMessage.Parser.ParseFrom(m.Payload)));
+                context.Bus.Subscribe(Subjects.Discovery, m => fixture.Discoveries.Enqueue(ServiceDiscoveryMessage.Parser.ParseFrom(m.Payload)));
+                return ServiceHost.Build(context);
+            }, values, fixture.Clock);
+            return fixture;
+        }
+
+        public ValueTask HeartbeatAsync(string address, float x, float z, string? room = null)
+        {
+            var heartbeat = new Heartbeat { Position = new Position { X = x, Y = 5, Z = z } };
+            if (room is not null)
+                heartbeat.DesiredRoom = room;
+            return host.Bus.PublishAsync(Subjects.Heartbeat(address), heartbeat.ToByteArray());
+        }
+
+        /// <summary>One beat; returns the changes that it told.</summary>
+        public async Task<List<(string To, IslandChangedMessage Message)>> BeatAsync()
+        {
+            Changes.Clear();
+            await host.Services.GetRequiredService<FlushLoop>().CycleAsync(default);
+            return [.. Changes];
+        }
+
+        public ValueTask DisposeAsync() => host.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task A_newcomer_is_told_its_island_with_a_token_and_everybody_in_it()
+    {
+        await using Fixture service = await Fixture.StartAsync();
+        await service.HeartbeatAsync(Ann, 1, 2);
+        await service.HeartbeatAsync(Bob, 3, 4);
+        List<(string To, IslandChangedMessage Message)> changes = await service.BeatAsync();
+        Assert.Equal([Ann, Bob], changes.Select(c => c.To).Order());
+        foreach ((string to, IslandChangedMessage message) in changes)
+        {
+            Assert.Equal("I1", message.IslandId);
+            Assert.False(message.HasFromIslandId);
+            Assert.StartsWith("livekit:wss://livekit.example?access_token=", message.ConnStr, StringComparison.Ordinal);
+            Assert.Equal(new Position { X = 1, Y = 5, Z = 2 }, message.Peers[Ann]);
+            Assert.Equal(2, message.Peers.Count);
+        }
+        Assert.NotEqual(changes[0].Message.ConnStr, changes[1].Message.ConnStr);
+        IslandData island = Assert.Single(service.Reports.Last().Data);
+        Assert.Equal(("I1", 100u, 2f, 0f, 3f), (island.Id, island.MaxPeers, island.Center.X, island.Center.Y, island.Center.Z));
+        Assert.Equal(Math.Sqrt(2), island.Radius, 1e-9);
+        Assert.Empty(await service.BeatAsync());
+    }
+
+    [Fact]
+    public async Task Who_walks_over_is_told_where_it_comes_from()
+    {
+        await using Fixture service = await Fixture.StartAsync(new() { ["ROOM_PREFIX"] = "room-" });
+        await service.HeartbeatAsync(Ann, 0, 0);
+        await service.HeartbeatAsync(Bob, 500, 0);
+        await service.BeatAsync();
+        await service.HeartbeatAsync(Bob, 10, 0);
+        (string to, IslandChangedMessage message) = Assert.Single(await service.BeatAsync());
+        Assert.Equal((Bob, "room-1", "room-2"), (to, message.IslandId, message.FromIslandId));
+    }
+
+    [Fact]
+    public async Task Who_leaves_and_comes_back_is_new()
+    {
+        await using Fixture service = await Fixture.StartAsync();
+        await service.HeartbeatAsync(Ann, 0, 0);
+        await service.BeatAsync();
+        foreach (string word in (string[])["disconnect", "connect"])
+        {
+            await service.Host.Bus.PublishAsync($"peer.{Ann}.{word}", default);
+            await service.HeartbeatAsync(Ann, 0, 0);
+            (_, IslandChangedMessage message) = Assert.Single(await service.BeatAsync());
+            Assert.False(message.HasFromIslandId);
+        }
+    }
+
+    [Fact]
+    public async Task Who_is_silent_for_longer_than_the_interval_is_gone()
+    {
+        await using Fixture service = await Fixture.StartAsync();
+        await service.HeartbeatAsync(Ann, 0, 0);
+        await service.HeartbeatAsync(Bob, 0, 0);
+        await service.BeatAsync();
+        service.Clock.Advance(TimeSpan.FromSeconds(30));
+        await service.HeartbeatAsync(Bob, 0, 0);
+        service.Clock.Advance(TimeSpan.FromSeconds(30));
+        await service.BeatAsync();
+        Assert.Equal(2, Assert.Single(service.Reports.Last().Data).Peers.Count);
+        service.Clock.Advance(TimeSpan.FromMilliseconds(1));
+        await service.BeatAsync();
+        Assert.Equal([Bob], Assert.Single(service.Reports.Last().Data).Peers);
+    }
+
+    [Fact]
+    public async Task Bad_heartbeats_are_dropped_and_counted_and_harm_nobody()
+    {
+        await using Fixture service = await Fixture.StartAsync();
+        await service.HeartbeatAsync(Ann, 0, 0);
+        await service.HeartbeatAsync(Ann, float.NaN, 0);
+        await service.HeartbeatAsync(Bob, 0, float.PositiveInfinity);
+        await service.Host.Bus.PublishAsync(Subjects.Heartbeat(Bob), new byte[] { 0xFF, 0xFF });
+        await service.Host.Bus.PublishAsync(Subjects.Heartbeat(Bob), default); // without position: ignored
+        (string to, IslandChangedMessage message) = Assert.Single(await service.BeatAsync());
+        Assert.Equal((Ann, 0f), (to, message.Peers[Ann].X));
+        string metrics = await service.Host.GetAsync("/metrics");
+        Assert.Contains("archipelago_heartbeats_dropped_total 3\n", metrics, StringComparison.Ordinal);
+        Assert.Contains("dcl_archipelago_peers_count 1\n", metrics, StringComparison.Ordinal);
+        Assert.Contains("dcl_archipelago_islands_count 1\n", metrics, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_desired_room_is_followed_where_there_is_a_choice()
+    {
+        await using Fixture service = await Fixture.StartAsync(new() { ["LIVEKIT_ISLAND_SIZE"] = "3" });
+        await service.HeartbeatAsync("a1", 0, 0);
+        await service.HeartbeatAsync("a2", 0, 0);
+        await service.BeatAsync();
+        await service.HeartbeatAsync("b1", 120, 0);
+        await service.HeartbeatAsync("b2", 120, 0);
+        await service.BeatAsync();
+        await service.HeartbeatAsync("c", 60, 0, "I2");
+        (string to, IslandChangedMessage message) = Assert.Single(await service.BeatAsync());
+        Assert.Equal(("c", "I2"), (to, message.IslandId));
+    }
+
+    [Fact]
+    public async Task An_empty_world_is_reported_with_an_empty_message()
+    {
+        await using Fixture service = await Fixture.StartAsync();
+        await service.BeatAsync();
+        Assert.Equal(0, service.Reports.Last().CalculateSize());
+    }
+
+    [Fact]
+    public async Task Discovery_comes_at_once_and_then_periodically()
+    {
+        await using Fixture service = await Fixture.StartAsync(new() { ["COMMIT_HASH"] = "abc" });
+        await Eventually.TrueAsync(() => service.Discoveries.Count == 1);
+        Assert.True(service.Discoveries.TryPeek(out ServiceDiscoveryMessage? first));
+        Assert.Equal(("archipelago", "abc", 0u), (first.ServerName, first.Status.CommitHash, first.Status.UserCount));
+        Assert.Equal((ulong)service.Clock.GetUtcNow().ToUnixTimeMilliseconds(), first.Status.CurrentTime);
+        await service.HeartbeatAsync(Ann, 0, 0);
+        await Eventually.TrueAsync(() =>
+        {
+            service.Clock.Advance(TimeSpan.FromSeconds(10));
+            return service.Discoveries.Any(d => d.Status.UserCount == 1);
+        });
+    }
+
+    [Fact]
+    public async Task The_banned_stay_out_and_others_do_not_wait_for_them()
+    {
+        var asked = new TaskCompletionSource();
+        var release = new TaskCompletionSource();
+        await using StubServer gatekeeper = await StubServer.StartAsync(async http =>
+        {
+            bool isBob = http.Request.Path.Value!.Contains(Bob, StringComparison.Ordinal);
+            if (isBob)
+            {
+                asked.TrySetResult();
+                await release.Task;
+            }
+            await http.Response.WriteAsync(isBob ? """{"data":{"isBanned":true}}""" : "{}");
+        });
+        await using Fixture service = await Fixture.StartAsync(new() { ["COMMS_GATEKEEPER_URL"] = gatekeeper.Url });
+        await service.HeartbeatAsync(Bob, 0, 0);
+        await asked.Task;
+        await service.HeartbeatAsync(Ann, 0, 0);
+        await Eventually.TrueAsync(async () =>
+        {
+            await service.BeatAsync();
+            return service.Reports.Last().Data.Count == 1;
+        });
+        release.SetResult();
+        await service.HeartbeatAsync(Bob, 0, 0);
+        await service.BeatAsync();
+        Assert.Equal([Ann], Assert.Single(service.Reports.Last().Data).Peers);
+    }
+
+    [Theory]
+    [InlineData("LIVEKIT_API_SECRET", "", "LIVEKIT_API_SECRET is not set")]
+    [InlineData("LIVEKIT_HOST", "wss://x?y", "must not contain a question mark")]
+    [InlineData("ARCHIPELAGO_JOIN_DISTANCE", "81", "JOIN_DISTANCE 81 is above")]
+    [InlineData("LIVEKIT_ISLAND_SIZE", "0", "LIVEKIT_ISLAND_SIZE is 0")]
+    [InlineData("ARCHIPELAGO_FLUSH_FREQUENCY", "often", "must be a number")]
+    public async Task A_configuration_that_cannot_work_is_refused_by_name(string name, string value, string message)
+    {
+        ConfigurationException e = await Assert.ThrowsAsync<ConfigurationException>(() => Fixture.StartAsync(new() { [name] = value }));
+        Assert.Contains(message, e.Message, StringComparison.Ordinal);
+    }
+}

@@ -1,0 +1,189 @@
+using System.Net;
+using System.Net.WebSockets;
+using Archipelago.Ethereum;
+using Archipelago.Messaging;
+using Archipelago.Testing;
+using Decentraland.Kernel.Comms.V3;
+using Google.Protobuf;
+
+namespace Archipelago.Connector.Tests;
+
+/// <summary>The endpoint with real sockets.</summary>
+public class WebSocketTests
+{
+    private static Task<RunningHost> StartAsync(Dictionary<string, string>? values = null)
+    {
+        values ??= [];
+        values.TryAdd("DENYLIST_URL", "");
+        return RunningHost.StartAsync(ConnectorHost.Build, values);
+    }
+
+    private static async Task<ClientWebSocket> ConnectAsync(RunningHost host, params string[] protocols)
+    {
+        var socket = new ClientWebSocket();
+        foreach (string protocol in protocols)
+            socket.Options.AddSubProtocol(protocol);
+        await socket.ConnectAsync(new Uri($"ws://{host.Http.BaseAddress!.Authority}/ws"), default);
+        return socket;
+    }
+
+    private static async Task<ServerPacket> ReceiveAsync(ClientWebSocket socket)
+    {
+        byte[] buffer = new byte[65536];
+        WebSocketReceiveResult result = await socket.ReceiveAsync(buffer, default);
+        Assert.Equal(WebSocketMessageType.Binary, result.MessageType);
+        Assert.True(result.EndOfMessage);
+        return ServerPacket.Parser.ParseFrom(buffer, 0, result.Count);
+    }
+
+    private static async Task<(int? Status, string? Text)> ClosedAsync(ClientWebSocket socket)
+    {
+        WebSocketReceiveResult result = await socket.ReceiveAsync(new byte[1024], default);
+        Assert.Equal(WebSocketMessageType.Close, result.MessageType);
+        return ((int?)result.CloseStatus, result.CloseStatusDescription);
+    }
+
+    private static Task SendAsync(ClientWebSocket socket, ClientPacket packet) => socket.SendAsync(packet.ToByteArray(), WebSocketMessageType.Binary, true, default);
+
+    private static async Task<ClientWebSocket> EnterAsync(RunningHost host, EthereumKey key)
+    {
+        ClientWebSocket socket = await ConnectAsync(host);
+        await SendAsync(socket, new ClientPacket { ChallengeRequest = new ChallengeRequestMessage { Address = key.Address } });
+        string challenge = (await ReceiveAsync(socket)).ChallengeResponse.ChallengeToSign;
+        using var identity = new EphemeralIdentity(key, TimeProvider.System.GetUtcNow().AddHours(1));
+        await SendAsync(socket, new ClientPacket { SignedChallenge = new SignedChallengeMessage { AuthChainJson = identity.SignChain(challenge) } });
+        Assert.Equal(key.Address, (await ReceiveAsync(socket)).Welcome.PeerId);
+        return socket;
+    }
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData("archipelago")]
+    [InlineData("first", "second")]
+    public async Task The_first_protocol_offered_is_selected(params string[]? offered)
+    {
+        await using RunningHost host = await StartAsync();
+        using ClientWebSocket socket = await ConnectAsync(host, offered ?? []);
+        Assert.Equal(offered?[0], socket.SubProtocol);
+    }
+
+    [Fact]
+    public async Task An_island_change_on_the_bus_reaches_its_addressee_alone()
+    {
+        await using RunningHost host = await StartAsync();
+        using EthereumKey ann = EthereumKey.Create(), bob = EthereumKey.Create();
+        using ClientWebSocket annSocket = await EnterAsync(host, ann), bobSocket = await EnterAsync(host, bob);
+        await host.Bus.PublishAsync($"engine.peer.{ann.Address}.island_changed", new IslandChangedMessage { IslandId = "I1" }.ToByteArray());
+        await host.Bus.PublishAsync($"engine.peer.{bob.Address}.island_changed", new IslandChangedMessage { IslandId = "I2" }.ToByteArray());
+        Assert.Equal("I1", (await ReceiveAsync(annSocket)).IslandChanged.IslandId);
+        Assert.Equal("I2", (await ReceiveAsync(bobSocket)).IslandChanged.IslandId);
+        Assert.Contains("\"userCount\":2", await host.GetAsync("/status"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Exactly_one_disconnect_is_published_however_the_socket_ends()
+    {
+        await using RunningHost host = await StartAsync();
+        var gone = new System.Collections.Concurrent.ConcurrentQueue<string>();
+        host.Bus.Subscribe("peer.*.disconnect", m => gone.Enqueue(System.Text.Encoding.UTF8.GetString(m.Subject)));
+        using EthereumKey polite = EthereumKey.Create(), rude = EthereumKey.Create();
+        using (ClientWebSocket socket = await EnterAsync(host, polite))
+        {
+            await socket.CloseAsync(WebSocketCloseStatus.NormalClosure, null, default);
+            Assert.Equal(WebSocketCloseStatus.NormalClosure, socket.CloseStatus);
+        }
+        using (ClientWebSocket socket = await EnterAsync(host, rude))
+            socket.Abort();
+        using (await ConnectAsync(host))
+        {
+            // Never authenticated: leaves no trace on the bus.
+        }
+        await Eventually.TrueAsync(() => gone.Count == 2);
+        Assert.Equal(new[] { polite, rude }.Select(k => $"peer.{k.Address}.disconnect").Order(), gone.Order());
+        Assert.Contains("\"userCount\":0", await host.GetAsync("/status"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Garbage_closes_with_1007_and_too_much_with_1009()
+    {
+        await using RunningHost host = await StartAsync();
+        using ClientWebSocket garbage = await ConnectAsync(host), large = await ConnectAsync(host), text = await ConnectAsync(host);
+        await garbage.SendAsync(new byte[] { 1, 2, 3, 4, 5, 6 }, WebSocketMessageType.Binary, true, default);
+        Assert.Equal((1007, "Cannot decode ClientPacket"), await ClosedAsync(garbage));
+        await large.SendAsync(new byte[16384 + 1], WebSocketMessageType.Binary, true, default);
+        Assert.Equal(1009, (await ClosedAsync(large)).Status);
+        await text.SendAsync("{\"type\":\"x\"}"u8.ToArray(), WebSocketMessageType.Text, true, default);
+        Assert.Equal(1007, (await ClosedAsync(text)).Status);
+    }
+
+    [Fact]
+    public async Task A_message_of_exactly_16_KiB_in_fragments_is_a_packet_like_any_other()
+    {
+        await using RunningHost host = await StartAsync();
+        using ClientWebSocket socket = await ConnectAsync(host);
+        byte[] request = new ClientPacket { ChallengeRequest = new ChallengeRequestMessage { Address = "0x" + new string('a', 40) } }.ToByteArray();
+        // Field 15, unknown to the protocol, fills it up.
+        byte[] padding = [0x7a, 0xcf, 0x7f, .. new byte[16384 - request.Length - 3]];
+        byte[] message = [.. padding, .. request];
+        Assert.Equal(16384, message.Length);
+        for (int at = 0; at < message.Length; at += 1000)
+            await socket.SendAsync(message.AsMemory(at, Math.Min(1000, message.Length - at)), WebSocketMessageType.Binary, at + 1000 >= message.Length, default);
+        Assert.StartsWith("dcl-", (await ReceiveAsync(socket)).ChallengeResponse.ChallengeToSign, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_text_frame_is_read_like_a_binary_one()
+    {
+        await using RunningHost host = await StartAsync();
+        using ClientWebSocket socket = await ConnectAsync(host);
+        byte[] request = new ClientPacket { ChallengeRequest = new ChallengeRequestMessage { Address = "0x" + new string('a', 40) } }.ToByteArray();
+        await socket.SendAsync(request, WebSocketMessageType.Text, true, default);
+        Assert.StartsWith("dcl-", (await ReceiveAsync(socket)).ChallengeResponse.ChallengeToSign, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Silence_closes_after_the_handshake_timeout()
+    {
+        await using RunningHost host = await StartAsync(new() { ["HANDSHAKE_TIMEOUT"] = "100" });
+        using ClientWebSocket socket = await ConnectAsync(host);
+        Assert.Equal((1008, "Handshake timeout"), await ClosedAsync(socket));
+    }
+
+    [Fact]
+    public async Task Clients_are_told_when_the_server_stops()
+    {
+        RunningHost host = await StartAsync();
+        using EthereumKey key = EthereumKey.Create();
+        using ClientWebSocket socket = await EnterAsync(host, key);
+        Task stopping = host.DisposeAsync().AsTask();
+        Assert.Equal(1012, (await ClosedAsync(socket)).Status);
+        await socket.CloseOutputAsync(WebSocketCloseStatus.NormalClosure, null, default);
+        await stopping;
+    }
+
+    [Fact]
+    public async Task A_client_that_does_not_read_is_dropped_and_others_do_not_notice()
+    {
+        await using RunningHost host = await StartAsync();
+        using EthereumKey slow = EthereumKey.Create(), quick = EthereumKey.Create();
+        using ClientWebSocket stuck = await EnterAsync(host, slow), lively = await EnterAsync(host, quick);
+        var gone = new TaskCompletionSource();
+        host.Bus.Subscribe($"peer.{slow.Address}.disconnect", _ => gone.TrySetResult());
+        byte[] big = new IslandChangedMessage { IslandId = "I1", ConnStr = new string('x', 200_000) }.ToByteArray();
+        for (int i = 0; i < 500 && !gone.Task.IsCompleted; i++)
+            await host.Bus.PublishAsync($"engine.peer.{slow.Address}.island_changed", big);
+        await gone.Task.WaitAsync(TimeSpan.FromSeconds(20));
+        await host.Bus.PublishAsync($"engine.peer.{quick.Address}.island_changed", new IslandChangedMessage { IslandId = "I2" }.ToByteArray());
+        Assert.Equal("I2", (await ReceiveAsync(lively)).IslandChanged.IslandId);
+    }
+
+    [Fact]
+    public async Task Paths_that_are_no_socket_say_so()
+    {
+        await using RunningHost host = await StartAsync();
+        HttpResponseMessage response = await host.SendAsync(HttpMethod.Get, "/ws");
+        Assert.Equal(HttpStatusCode.NotFound, response.StatusCode);
+        using (await ConnectAsync(host))
+            Assert.Contains("http_requests_total{method=\"get\",handler=\"/ws\",code=\"101\"} 1", await host.GetAsync("/metrics"), StringComparison.Ordinal);
+    }
+}

@@ -1,0 +1,212 @@
+using System.Net;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Archipelago.Hosting;
+using Archipelago.Testing;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace Archipelago.RealmProvider.Tests;
+
+public class RealmProviderTests
+{
+    private const string Catalyst = """
+        {"healthy":true,"acceptingUsers":true,"extra":{"kept":1},
+         "configurations":{"networkId":1,"realmName":"hela","globalScenesUrn":[],"scenesUrn":[]},
+         "content":{"healthy":true,"version":"VERSION","publicUrl":"https://c/content/","synchronizationStatus":"Synced"},
+         "lambdas":{"healthy":true,"version":"6.0.0","publicUrl":"https://c/lambdas/"},
+         "comms":{"healthy":false,"protocol":"v2","usersCount":4,"fixedAdapter":"x"},
+         "bff":{"healthy":true,"userCount":3,"publicUrl":"/bff","protocolVersion":"1.0_0"}}
+        """;
+
+    private static Task<StubServer> CatalystAsync(string version = "6.0.0", string? body = null) =>
+        StubServer.StartAsync(c => c.Response.WriteAsync(body ?? Catalyst.Replace("VERSION", version, StringComparison.Ordinal)));
+
+    /// <summary>Stats and the Connector in one.</summary>
+    private static Task<StubServer> CommsAsync(string core = """{"healthy":true,"userCount":7}""") =>
+        StubServer.StartAsync(c => c.Response.WriteAsync(c.Request.Path == "/core-status" ? core : """{"version":"1.2.3","currentTime":1,"commitHash":"cc","userCount":9}"""));
+
+    private static Task<RunningHost> StartAsync(StubServer comms, params (string Name, string Value)[] values)
+    {
+        var all = values.ToDictionary(v => v.Name, v => v.Value);
+        all["ARCHIPELAGO_STATS_URL"] = comms.Url;
+        all["ARCHIPELAGO_WS_CONNECTOR_URL"] = comms.Url;
+        return RunningHost.StartAsync(RealmProviderHost.Build, all, new ManualClock());
+    }
+
+    [Theory]
+    [InlineData("/main/about")]
+    [InlineData("/about")]
+    public async Task About_is_the_catalysts_with_the_comms_of_the_main_realm(string path)
+    {
+        await using StubServer catalyst = await CatalystAsync(), comms = await CommsAsync();
+        await using RunningHost host = await StartAsync(comms, ("CATALYST_URLS", catalyst.Url));
+        var about = (JsonObject)JsonNode.Parse(await host.GetAsync(path))!;
+        Assert.Equal(["healthy", "acceptingUsers", "extra", "configurations", "content", "lambdas", "comms", "bff"], about.Select(m => m.Key));
+        Assert.Equal(
+            $$"""{"version":"1.2.3","commitHash":"cc","healthy":true,"protocol":"v3","usersCount":7,"adapter":"archipelago:archipelago:ws{{comms.Url[4..]}}/ws"}""",
+            about["comms"]!.ToJsonString());
+        Assert.Equal("main", (string?)about["configurations"]!["realmName"]);
+        Assert.Equal(1, (int)about["extra"]!["kept"]!);
+        Assert.Equal(7, (int)about["bff"]!["userCount"]!);
+        Assert.Equal("https://c/content/", (string?)about["content"]!["publicUrl"]);
+    }
+
+    [Theory]
+    [InlineData("""{"healthy":false,"userCount":5}""", 5)]
+    [InlineData("""{"error":"x"}""", 0)]
+    [InlineData("nonsense", 0)]
+    public async Task An_unhealthy_main_realm_is_told_with_200(string core, int users)
+    {
+        await using StubServer catalyst = await CatalystAsync(), comms = await CommsAsync(core);
+        await using RunningHost host = await StartAsync(comms, ("CATALYST_URLS", catalyst.Url));
+        var about = (JsonObject)JsonNode.Parse(await host.GetAsync("/main/about"))!;
+        Assert.False((bool)about["healthy"]!);
+        Assert.False((bool)about["acceptingUsers"]!);
+        Assert.False((bool)about["comms"]!["healthy"]!);
+        Assert.Equal(users, (int)about["comms"]!["usersCount"]!);
+        Assert.DoesNotContain("\"main\"", await host.GetAsync("/realms"), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("""{"healthy":false,"acceptingUsers":true}""")]
+    [InlineData("""{"healthy":true}""")]
+    [InlineData("""{"healthy":true,"acceptingUsers":true,"healthy":true}""")]
+    [InlineData("[]")]
+    [InlineData("nonsense")]
+    public async Task Without_an_open_catalyst_there_is_nothing_to_offer(string body)
+    {
+        await using StubServer catalyst = await CatalystAsync(body: body), comms = await CommsAsync();
+        await using RunningHost host = await StartAsync(comms, ("CATALYST_URLS", catalyst.Url));
+        HttpResponseMessage response = await host.SendAsync(HttpMethod.Get, "/main/about");
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, response.StatusCode);
+        Assert.Equal("""{"error":"No content catalysts available"}""", await response.Content.ReadAsStringAsync());
+        Assert.Contains("\"main\"", await host.GetAsync("/realms"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Realms_lists_the_catalysts_and_then_the_main_realm()
+    {
+        await using StubServer catalyst = await CatalystAsync(), comms = await CommsAsync();
+        await using RunningHost host = await StartAsync(comms, ("CATALYST_URLS", catalyst.Url));
+        string own = host.Http.BaseAddress!.Authority;
+        string hela = $$"""{"serverName":"hela","url":"{{catalyst.Url}}","usersCount":4}""";
+        Assert.Equal($$"""[{{hela}},{"serverName":"main","url":"http://{{own}}/main","usersCount":7}]""", await host.GetAsync("/realms"));
+        HttpResponseMessage forwarded = await host.SendAsync(HttpMethod.Get, "/realms", ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "realm.example"));
+        Assert.Contains("\"https://realm.example/main\"", await forwarded.Content.ReadAsStringAsync(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_fixed_content_server_is_described_as_it_is_given()
+    {
+        await using StubServer comms = await CommsAsync();
+        await using RunningHost host = await StartAsync(comms, ("CATALYST_CONTENT_URL", "https://c.example/content/"), ("CATALYST_LAMBDAS_URL", "https://c.example/lambdas"), ("ETH_NETWORK", "sepolia"), ("HTTP_BASE_URL", "https://r.example/"));
+        var about = (JsonObject)JsonNode.Parse(await host.GetAsync("/main/about"))!;
+        Assert.Equal("https://c.example/content/", (string?)about["content"]!["publicUrl"]);
+        Assert.Equal("https://c.example/lambdas/", (string?)about["lambdas"]!["publicUrl"]);
+        Assert.Equal(11155111, (int)about["configurations"]!["networkId"]!);
+        Assert.Equal("""[{"serverName":"main","url":"https://r.example/main","usersCount":7}]""", await host.GetAsync("/realms"));
+    }
+
+    [Fact]
+    public async Task Ping_and_status_answer()
+    {
+        await using StubServer comms = await CommsAsync();
+        await using RunningHost host = await StartAsync(comms, ("CATALYST_CONTENT_URL", "https://c"), ("CATALYST_LAMBDAS_URL", "https://l"));
+        Assert.Equal("/ping", await host.GetAsync("/ping?x=1"));
+        Assert.StartsWith("{\"version\":\"\",\"currentTime\":", await host.GetAsync("/status"), StringComparison.Ordinal);
+        Assert.Equal(HttpStatusCode.NotFound, (await host.SendAsync(HttpMethod.Get, "/main")).StatusCode);
+    }
+
+    [Theory]
+    [InlineData("no content server", "", "")]
+    [InlineData("CATALYST_URLS holds \"x\"", "CATALYST_URLS", "x")]
+    [InlineData("ETH_NETWORK is \"moon\"", "ETH_NETWORK", "moon")]
+    public async Task Configuration_that_cannot_work_is_refused(string message, string name, string value)
+    {
+        await using StubServer comms = await CommsAsync();
+        ConfigurationException e = await Assert.ThrowsAsync<ConfigurationException>(() => StartAsync(comms, (name, value)));
+        Assert.Contains(message, e.Message, StringComparison.Ordinal);
+    }
+}
+
+public class CatalystChoiceTests
+{
+    private static RealmProvider.Catalyst Node(string url, string content = "1.0.0", string lambdas = "1.0.0") => new(url, new JsonObject
+    {
+        ["content"] = new JsonObject { ["version"] = content }, ["lambdas"] = new JsonObject { ["version"] = lambdas },
+    });
+
+    private static CatalystChoice Choice(string blacklist = "") => new(
+        RealmProviderOptions.Read(RunningHost.Settings(new() { ["CATALYST_URLS"] = "https://x", ["BLACKLISTED_CATALYST"] = blacklist })), new Geography(new Random(1)));
+
+    [Fact]
+    public void The_first_is_taken_unless_a_better_reason_is_given()
+    {
+        RealmProvider.Catalyst[] nodes = [Node("https://a"), Node("https://B"), Node("https://c")];
+        Assert.Equal("https://a", Choice().Choose(nodes, "", null)!.Url);
+        Assert.Equal("https://c", Choice().Choose(nodes, "", "https://c")!.Url);
+        Assert.Equal("https://a", Choice().Choose(nodes, "", "https://C")!.Url);
+        Assert.Equal("https://c", Choice(";https://a;/b;").Choose(nodes, "", "https://a")!.Url);
+        Assert.Null(Choice("https").Choose(nodes, "", null));
+        Assert.Null(Choice().Choose([], "AR", null));
+    }
+
+    [Fact]
+    public void Only_the_newest_are_offered_unless_the_newest_of_each_kind_are_on_different_nodes()
+    {
+        Assert.Equal("https://b", Choice().Choose([Node("https://a", "6.0.0"), Node("https://b", "6.10.0"), Node("https://c", "6.9.9")], "", "https://a")!.Url);
+        Assert.Equal("https://a", Choice().Choose([Node("https://a", "6.0.0-rc1", "1.0"), Node("https://b", "6.0.0", "1.0.0")], "", null)!.Url);
+        Assert.Equal("https://b", Choice().Choose([Node("https://a", "2.0.0", "1.0.0"), Node("https://b", "1.0.0", "2.0.0")], "", "https://b")!.Url);
+    }
+
+    [Fact]
+    public void Geography_decides_by_country_and_a_wish_decides_over_it()
+    {
+        RealmProvider.Catalyst[] nodes = [Node("https://peer-ec1.decentraland.org"), Node("https://peer-eu.decentraland.org")];
+        Assert.Equal("https://peer-eu.decentraland.org", Choice().Choose(nodes, "de", null)!.Url);
+        Assert.Equal("https://peer-ec1.decentraland.org", Choice().Choose(nodes, "de", "https://peer-ec1.decentraland.org")!.Url);
+    }
+}
+
+public class GeographyTests
+{
+    private static readonly JsonElement Vectors = JsonDocument.Parse(File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "vectors", "geo.json"))).RootElement;
+    private readonly Geography geography = new(new Random(7));
+
+    [Fact]
+    public void Every_country_has_the_nearest_node_of_the_reference()
+    {
+        string[] candidates = [.. Vectors.GetProperty("candidatesForNearest").EnumerateArray().Select(c => c.GetString()!)];
+        int checkedCountries = 0;
+        foreach (JsonProperty country in Vectors.GetProperty("countries").EnumerateObject())
+        {
+            Assert.Equal(country.Value.GetProperty("nearest").GetString(), candidates[geography.Nearest(country.Name, candidates)]);
+            checkedCountries++;
+        }
+        Assert.Equal(245, checkedCountries);
+    }
+
+    [Fact]
+    public void Distances_are_those_of_the_reference()
+    {
+        foreach (JsonProperty pair in Vectors.GetProperty("distancesKm").EnumerateObject())
+            Assert.Equal(pair.Value.GetDouble(), geography.DistanceKm(pair.Name[..2], pair.Name[3..]), 1e-6);
+    }
+
+    [Fact]
+    public void Hosts_are_recognised_as_the_reference_does()
+    {
+        foreach (JsonElement pair in Vectors.GetProperty("hostMatching").EnumerateArray())
+            Assert.Equal(pair[1].GetString(), Geography.CountryOf(pair[0].GetString()!));
+    }
+
+    [Fact]
+    public void Where_the_rules_leave_it_to_chance_everybody_gets_a_turn()
+    {
+        string[] unknown = ["https://a", "https://b", "https://c"], twins = ["https://peer-ec1.decentraland.org", "https://x", "https://peer-wc.decentraland.org"];
+        Assert.Equal([0, 1, 2], Enumerable.Range(0, 100).Select(_ => geography.Nearest("DE", unknown)).Distinct().Order());
+        Assert.Equal([0, 1, 2], Enumerable.Range(0, 100).Select(_ => geography.Nearest("XX", twins)).Distinct().Order());
+        Assert.Equal([0, 2], Enumerable.Range(0, 100).Select(_ => geography.Nearest("US", twins)).Distinct().Order());
+    }
+}
