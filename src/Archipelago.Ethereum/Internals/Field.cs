@@ -1,5 +1,3 @@
-using System.Runtime.CompilerServices;
-
 namespace Archipelago.Ethereum.Internals;
 
 /// <summary>
@@ -10,7 +8,9 @@ internal static class Field
     /// <summary>2²⁵⁶ − p.</summary>
     private const ulong Complement = 0x1000003D1;
 
-    public static readonly UInt256 P = new(0xFFFFFFFEFFFFFC2F, ulong.MaxValue, ulong.MaxValue, ulong.MaxValue);
+    private const ulong LowestLimb = 0xFFFFFFFEFFFFFC2F;
+
+    public static readonly UInt256 P = new(LowestLimb, ulong.MaxValue, ulong.MaxValue, ulong.MaxValue);
     public static readonly UInt256 One = new(1, 0, 0, 0);
 
     public static UInt256 Add(in UInt256 a, in UInt256 b)
@@ -34,49 +34,43 @@ internal static class Field
 
     public static UInt256 Square(in UInt256 a) => Multiply(a, a);
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static UInt256 Multiply(in UInt256 a, in UInt256 b)
     {
-        ulong carry = 0;
-        ulong t0 = UInt256.MultiplyAdd(a.L0, b.L0, 0, ref carry);
-        ulong t1 = UInt256.MultiplyAdd(a.L0, b.L1, 0, ref carry);
-        ulong t2 = UInt256.MultiplyAdd(a.L0, b.L2, 0, ref carry);
-        ulong t3 = UInt256.MultiplyAdd(a.L0, b.L3, 0, ref carry);
+        ulong a0 = a.L0, a1 = a.L1, a2 = a.L2, a3 = a.L3, b0 = b.L0, b1 = b.L1, b2 = b.L2, b3 = b.L3;
+        (ulong t0, ulong carry) = UInt256.MultiplyAdd(a0, b0, 0, 0);
+        (ulong t1, carry) = UInt256.MultiplyAdd(a0, b1, 0, carry);
+        (ulong t2, carry) = UInt256.MultiplyAdd(a0, b2, 0, carry);
+        (ulong t3, carry) = UInt256.MultiplyAdd(a0, b3, 0, carry);
         ulong t4 = carry;
 
-        carry = 0;
-        t1 = UInt256.MultiplyAdd(a.L1, b.L0, t1, ref carry);
-        t2 = UInt256.MultiplyAdd(a.L1, b.L1, t2, ref carry);
-        t3 = UInt256.MultiplyAdd(a.L1, b.L2, t3, ref carry);
-        t4 = UInt256.MultiplyAdd(a.L1, b.L3, t4, ref carry);
+        (t1, carry) = UInt256.MultiplyAdd(a1, b0, t1, 0);
+        (t2, carry) = UInt256.MultiplyAdd(a1, b1, t2, carry);
+        (t3, carry) = UInt256.MultiplyAdd(a1, b2, t3, carry);
+        (t4, carry) = UInt256.MultiplyAdd(a1, b3, t4, carry);
         ulong t5 = carry;
 
-        carry = 0;
-        t2 = UInt256.MultiplyAdd(a.L2, b.L0, t2, ref carry);
-        t3 = UInt256.MultiplyAdd(a.L2, b.L1, t3, ref carry);
-        t4 = UInt256.MultiplyAdd(a.L2, b.L2, t4, ref carry);
-        t5 = UInt256.MultiplyAdd(a.L2, b.L3, t5, ref carry);
+        (t2, carry) = UInt256.MultiplyAdd(a2, b0, t2, 0);
+        (t3, carry) = UInt256.MultiplyAdd(a2, b1, t3, carry);
+        (t4, carry) = UInt256.MultiplyAdd(a2, b2, t4, carry);
+        (t5, carry) = UInt256.MultiplyAdd(a2, b3, t5, carry);
         ulong t6 = carry;
 
-        carry = 0;
-        t3 = UInt256.MultiplyAdd(a.L3, b.L0, t3, ref carry);
-        t4 = UInt256.MultiplyAdd(a.L3, b.L1, t4, ref carry);
-        t5 = UInt256.MultiplyAdd(a.L3, b.L2, t5, ref carry);
-        t6 = UInt256.MultiplyAdd(a.L3, b.L3, t6, ref carry);
+        (t3, carry) = UInt256.MultiplyAdd(a3, b0, t3, 0);
+        (t4, carry) = UInt256.MultiplyAdd(a3, b1, t4, carry);
+        (t5, carry) = UInt256.MultiplyAdd(a3, b2, t5, carry);
+        (t6, carry) = UInt256.MultiplyAdd(a3, b3, t6, carry);
         ulong t7 = carry;
 
         // The upper half counts 2²⁵⁶ ≡ Complement each: fold it in, then the little that this carries out.
-        carry = 0;
-        t0 = UInt256.MultiplyAdd(t4, Complement, t0, ref carry);
-        t1 = UInt256.MultiplyAdd(t5, Complement, t1, ref carry);
-        t2 = UInt256.MultiplyAdd(t6, Complement, t2, ref carry);
-        t3 = UInt256.MultiplyAdd(t7, Complement, t3, ref carry);
-        ulong high = Math.BigMul(carry, Complement, out ulong low);
-        carry = 0;
-        t0 = UInt256.AddWithCarry(t0, low, ref carry);
-        t1 = UInt256.AddWithCarry(t1, high, ref carry);
-        t2 = UInt256.AddWithCarry(t2, 0, ref carry);
-        t3 = UInt256.AddWithCarry(t3, 0, ref carry);
+        (t0, carry) = UInt256.MultiplyAdd(t4, Complement, t0, 0);
+        (t1, carry) = UInt256.MultiplyAdd(t5, Complement, t1, carry);
+        (t2, carry) = UInt256.MultiplyAdd(t6, Complement, t2, carry);
+        (t3, carry) = UInt256.MultiplyAdd(t7, Complement, t3, carry);
+        ulong high = UInt256.MultiplyHigh(carry, Complement);
+        (t0, carry) = UInt256.AddWithCarry(t0, carry * Complement, 0);
+        (t1, carry) = UInt256.AddWithCarry(t1, high, carry);
+        (t2, carry) = UInt256.AddWithCarry(t2, 0, carry);
+        (t3, carry) = UInt256.AddWithCarry(t3, 0, carry);
         return Normalize(new UInt256(t0, t1, t2, t3), carry);
     }
 
@@ -102,7 +96,8 @@ internal static class Field
 
     private static UInt256 Normalize(in UInt256 value, ulong carry)
     {
-        if (carry == 0 && value.IsBelow(P))
+        // At or above p only when the upper limbs are full, which is rare.
+        if (carry == 0 && ((value.L1 & value.L2 & value.L3) != ulong.MaxValue || value.L0 < LowestLimb))
             return value;
         return UInt256.Add(value, new UInt256(Complement, 0, 0, 0), out _);
     }

@@ -60,7 +60,7 @@ internal static class Scalar
             int at = i;
             foreach (ulong limb in y)
             {
-                sum[at] = UInt256.MultiplyAdd(x[i], limb, sum[at], ref carry);
+                (sum[at], carry) = UInt256.MultiplyAdd(x[i], limb, sum[at], carry);
                 at++;
             }
             for (; carry != 0 && at < sum.Length; at++)
