@@ -21,12 +21,15 @@ public sealed class IslandEngine : IDisposable
 {
     private readonly PeerTable peers = new();
     private readonly World world = new();
-    private readonly SplitPass splits = new();
+    private readonly NeighbourIndex neighbours = new();
+    private readonly SplitPass splits;
     private readonly MergePass merges;
     private readonly SnapshotPool snapshots = new();
     private readonly Pool<int> newcomers = new();
+    private readonly Pool<long> newcomerKeys = new();
     private readonly Pool<int> removed = new();
     private readonly Pool<int> byAge = new();
+    private readonly Pool<long> ages = new();
     private readonly Pool<IslandChange> changes = new();
     private IslandOptions options;
     private IslandOptions? flushedWith;
@@ -41,7 +44,8 @@ public sealed class IslandEngine : IDisposable
     {
         this.options = options ?? new IslandOptions();
         this.options.Validate();
-        merges = new MergePass(peers);
+        splits = new SplitPass(neighbours);
+        merges = new MergePass(peers, neighbours);
     }
 
     /// <summary>The rules. A new record holds from the next flush on; any thread may set it.</summary>
@@ -89,18 +93,33 @@ public sealed class IslandEngine : IDisposable
     public bool Remove(PeerHandle peer) => peers.Remove(peer);
 
     /// <summary>
-    /// Turns everything reported so far into islands. One thread at a time.
+    /// Turns everything reported so far into islands. One thread at a time. In the steady state nothing is allocated, and the cost follows what
+    /// happened, not how many are there: who stayed within the circle in which nothing can have changed is only looked at.
     /// </summary>
-    /// <returns>The changes, one a peer, in the order of slots; valid until the next flush begins.</returns>
+    /// <returns>The changes, one a peer; valid until the next flush begins.</returns>
     /// <exception cref="InvalidOperationException">Another flush is running.</exception>
-    public FlushResult Flush()
+    public FlushResult Flush() => Exclusively(newcomersOnly: false);
+
+    /// <summary>
+    /// Gives those who were added since the last flush of either kind an island, and moves nobody else: a newcomer joins an island that it touches and
+    /// fits, or gets one of its own. Everything else that was reported waits for <see cref="Flush"/>. Cheap enough to be called every few
+    /// milliseconds. One thread at a time.
+    /// </summary>
+    /// <returns>The changes, all of newcomers; valid until the next flush begins.</returns>
+    /// <exception cref="InvalidOperationException">Another flush is running.</exception>
+    public FlushResult FlushNewcomers() => Exclusively(newcomersOnly: true);
+
+    /// <summary>
+    /// Makes the outcome of the last flush readable by <see cref="AcquireSnapshot"/>. Called by the flushing thread, after a flush, when somebody is
+    /// to read it; costs a pass over all peers.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">A flush is running.</exception>
+    public void PublishSnapshot()
     {
-        ObjectDisposedException.ThrowIf(disposed, this);
-        if (Interlocked.Exchange(ref flushing, 1) != 0)
-            throw new InvalidOperationException("A flush is running already. Flush from one thread at a time.");
+        Enter();
         try
         {
-            return FlushCore(Options);
+            FillSnapshot();
         }
         finally
         {
@@ -109,37 +128,63 @@ public sealed class IslandEngine : IDisposable
     }
 
     /// <summary>
-    /// Leases the picture as of the last flush; dispose it when done. Lock-free. Three are kept; while readers hold all of them the next flush allocates one more.
+    /// Leases the picture that was published last; dispose it when done. Lock-free. Three are kept; while readers hold all of them the next publication allocates one more.
     /// </summary>
     public IslandSnapshot AcquireSnapshot() => snapshots.Acquire();
 
     /// <summary>Ends the engine's use; later calls of <see cref="Add"/> and <see cref="Flush"/> throw. Leased snapshots stay readable.</summary>
     public void Dispose() => disposed = true;
 
-    private FlushResult FlushCore(IslandOptions rules)
+    private void Enter()
+    {
+        ObjectDisposedException.ThrowIf(disposed, this);
+        if (Interlocked.Exchange(ref flushing, 1) != 0)
+            throw new InvalidOperationException("A flush is running already. Flush from one thread at a time.");
+    }
+
+    private FlushResult Exclusively(bool newcomersOnly)
+    {
+        Enter();
+        try
+        {
+            return FlushCore(newcomersOnly ? flushedWith ?? Options : Options, newcomersOnly);
+        }
+        finally
+        {
+            Volatile.Write(ref flushing, 0);
+        }
+    }
+
+    private FlushResult FlushCore(IslandOptions rules, bool newcomersOnly)
     {
         flushes++;
         lastIdBefore = world.LastId;
-        int slots = peers.SlotCount;
-        world.EnsureCapacity(slots);
-        // Removals are taken first: a peer of this list that is pending too was added before.
+        // Removals are taken first: whoever is on this list was put on the list of newcomers before, so both are seen here.
         TakeRemoved();
-        TakeNewcomers(slots);
-        TakeMoves(slots);
-        ForgetRemoved();
-        if (flushedWith != rules)
-            MarkEverythingDirty();
+        TakeNewcomers();
+        world.EnsureCapacity(peers.SlotCount);
+        neighbours.Prepare(world, rules);
+        TakeMoves();
+        ForgetRemoved(rules);
+        if (!newcomersOnly && !ReferenceEquals(flushedWith, rules) && flushedWith != rules)
+            DoubtEverything();
 
-        ByAge(world.DirtyIslands.Span);
-        splits.Run(world, rules.LeaveDistance);
-        PlaceNewcomers();
-        merges.Run(world, rules, newcomers.Span);
+        if (!newcomersOnly)
+        {
+            ByAge(world.Touched.Span);
+            splits.Run(world, rules);
+        }
+        PlaceNewcomers(newcomersOnly);
+        merges.Gather(world, rules, newcomers.Span);
+        ActivateNewcomers();
+        merges.Run(world, rules, newcomersOnly);
         world.NumberNewIslands();
-        CleanDirty();
-        flushedWith = rules;
+        if (newcomersOnly)
+            NoLongerFresh();
+        else
+            Settle(rules);
 
-        Announce(slots);
-        PublishSnapshot(slots);
+        Announce();
         return new FlushResult(changes.Span, flushes, world.PeerCount, world.IslandCount);
     }
 
@@ -150,82 +195,130 @@ public sealed class IslandEngine : IDisposable
             removed.Add(slot);
     }
 
-    private void TakeNewcomers(int slots)
+    private void TakeNewcomers()
     {
         newcomers.Clear();
-        int next;
-        for (int slot = peers.TakePending(); slot >= 0; slot = next)
+        newcomerKeys.Clear();
+        for (int slot = peers.TakePending(); slot >= 0; slot = peers.NextPending(slot))
         {
-            // Read before the slot can be recycled, which reuses the link.
-            next = peers.NextPending(slot);
             world.EnsureCapacity(slot + 1);
             world.AddOrder[slot] = peers.AddOrder(slot);
             world.Announced[slot] = 0;
-            if (peers.IsAlive(slot))
-                newcomers.Add(slot);
+            if (!peers.IsAlive(slot))
+                continue;
+            newcomers.Add(slot);
+            newcomerKeys.Add(world.AddOrder[slot]);
         }
-        newcomers.Span.Sort(new ByAddOrder(world));
-        foreach (int slot in newcomers.Span)
-            (world.X[slot], world.Z[slot]) = peers.Ground(slot);
+        newcomerKeys.Span.Sort(newcomers.Span);
     }
 
-    private void TakeMoves(int slots)
+    private void TakeMoves()
     {
-        for (int slot = 0; slot < slots; slot++)
+        var consumer = new MoveConsumer(world, neighbours);
+        peers.TakeMoved(ref consumer);
+    }
+
+    private readonly struct MoveConsumer(World world, NeighbourIndex neighbours) : IMoveConsumer
+    {
+        public void Take(int slot, Point to)
         {
+            // A newcomer's place is read when it is placed, which is later.
             int island = world.IslandOf[slot];
-            if (island < 0)
-                continue;
-            (float x, float z) = peers.Ground(slot);
-            if (x == world.X[slot] && z == world.Z[slot])
-                continue;
-            world.X[slot] = x;
-            world.Z[slot] = z;
-            world.MarkDirty(island);
+            if (island < 0 || to == world.At[slot])
+                return;
+            world.At[slot] = to;
+            if (!world.Tie[slot].Holds(to))
+                world.Touch(island, Pending.Measure);
+            neighbours.Moved(slot, to);
         }
     }
 
-    private void ForgetRemoved()
+    private void ForgetRemoved(IslandOptions rules)
     {
         foreach (int slot in removed.Span)
         {
-            if (world.IslandOf[slot] >= 0)
+            int island = world.IslandOf[slot];
+            if (island >= 0)
             {
                 world.Detach(slot);
+                neighbours.Forget(slot);
                 world.PeerCount--;
+                if (world.Islands[island].Count > 0)
+                    world.Touch(island, Pending.Rebuild);
+                if (world.Islands[island].Count == rules.MaxIslandSize - 1)
+                    neighbours.Expose(world, island);
             }
             peers.Recycle(slot);
         }
     }
 
-    private void MarkEverythingDirty()
+    /// <summary>Under other rules every edge and every circle has to be drawn anew.</summary>
+    private void DoubtEverything()
     {
         for (int index = 0; index < world.IslandTop; index++)
             if (world.Islands[index].Count > 0)
-                world.MarkDirty(index);
+                world.Touch(index, Pending.Rebuild);
     }
 
     /// <summary>Departures come in the order of the threads that told them; the outcome must not.</summary>
-    private void ByAge(Span<int> islands) => islands.Sort(new ByCreation(world));
+    private void ByAge(Span<int> islands)
+    {
+        Span<long> keys = ages.Resize(islands.Length);
+        for (int i = 0; i < islands.Length; i++)
+            keys[i] = world.Islands[islands[i]].Order;
+        keys.Sort(islands);
+    }
 
-    private void PlaceNewcomers()
+    private void PlaceNewcomers(bool fresh)
     {
         foreach (int slot in newcomers.Span)
-            world.CreateIsland(slot);
+        {
+            world.At[slot] = peers.Ground(slot);
+            int island = world.CreateIsland(slot);
+            if (fresh)
+                world.Islands[island].Pending |= Pending.Fresh;
+        }
         world.PeerCount += newcomers.Count;
     }
 
-    private void CleanDirty()
+    /// <summary>Lets newcomers look around, those of one island one after the other.</summary>
+    private void ActivateNewcomers()
     {
-        foreach (int index in world.DirtyIslands.Span)
-            world.Islands[index].Dirty = world.Islands[index].Listed = false;
-        world.DirtyIslands.Clear();
+        Span<long> keys = newcomerKeys.Resize(newcomers.Count);
+        for (int i = 0; i < keys.Length; i++)
+            keys[i] = world.IslandOf[newcomers.Span[i]];
+        keys.Sort(newcomers.Span);
+        foreach (int slot in newcomers.Span)
+            neighbours.Activate(slot);
     }
 
-    private void Announce(int slots)
+    private void NoLongerFresh()
+    {
+        foreach (int slot in newcomers.Span)
+            world.Islands[world.IslandOf[slot]].Pending &= ~Pending.Fresh;
+    }
+
+    /// <summary>Measures the trees that merges have changed and clears what was pending.</summary>
+    private void Settle(IslandOptions rules)
+    {
+        foreach (int index in world.Touched.Span)
+        {
+            ref Island island = ref world.Islands[index];
+            if (island.Count > 0 && (island.Pending & Pending.Measure) != 0)
+            {
+                bool whole = SplitPass.Measure(world, index, rules.LeaveDistance);
+                System.Diagnostics.Debug.Assert(whole, "a merge lays an edge within the join distance, and all others were measured before");
+            }
+            island.Pending = Pending.None;
+        }
+        world.Touched.Clear();
+        flushedWith = rules;
+    }
+
+    private void Announce()
     {
         changes.Clear();
-        for (int slot = 0; slot < world.Capacity; slot++)
+        foreach (int slot in world.Reassigned.Span)
         {
             int index = world.IslandOf[slot];
             if (index < 0)
@@ -239,9 +332,10 @@ public sealed class IslandEngine : IDisposable
                 : IslandChangeCause.Merge;
             changes.Add(new IslandChange(new PeerHandle(slot, peers.Generation(slot)), new IslandId(from), new IslandId(to), cause));
         }
+        world.Reassigned.Clear();
     }
 
-    private void PublishSnapshot(int slots)
+    private void FillSnapshot()
     {
         Span<int> order = byAge.Resize(world.IslandCount);
         int n = 0;
@@ -259,22 +353,12 @@ public sealed class IslandEngine : IDisposable
             {
                 snapshot.Add(
                     new PeerHandle(slot, peers.Generation(slot)),
-                    new Position(world.X[slot], peers.Height(slot), world.Z[slot]));
+                    new Position(world.At[slot].X, peers.Height(slot), world.At[slot].Z));
                 slot = world.Next[slot];
             }
             while (slot != first);
             snapshot.EndIsland(new IslandId(world.Islands[index].Id));
         }
         snapshots.Publish(snapshot);
-    }
-
-    private readonly struct ByAddOrder(World world) : IComparer<int>
-    {
-        public int Compare(int a, int b) => world.AddOrder[a].CompareTo(world.AddOrder[b]);
-    }
-
-    private readonly struct ByCreation(World world) : IComparer<int>
-    {
-        public int Compare(int a, int b) => world.Islands[a].Order.CompareTo(world.Islands[b].Order);
     }
 }

@@ -15,7 +15,7 @@ public readonly record struct IslandInfo(IslandId Id, int FirstMember, int Count
 public readonly record struct IslandMember(PeerHandle Peer, Position Position);
 
 /// <summary>
-/// The whole picture as of one flush: islands in order of creation, their members, and the way from a peer to its island.
+/// The whole picture as of one flush, published by <see cref="IslandEngine.PublishSnapshot"/>: islands in order of creation, their members, and the way from a peer to its island.
 /// Lease it with <see cref="IslandEngine.AcquireSnapshot"/>, read it from any thread while later flushes run, and dispose it once.
 /// </summary>
 public sealed class IslandSnapshot : IDisposable

@@ -60,7 +60,9 @@ internal sealed partial class FlushLoop(
     {
         FlushResult result = engine.Flush();
         IslandCount = result.IslandCount;
-        return result.Changes.ToArray();
+        IslandChange[] changes = result.Changes.ToArray();
+        engine.PublishSnapshot();
+        return changes;
     }
 
     [LoggerMessage(Level = LogLevel.Error, Message = "A flush cycle failed")]

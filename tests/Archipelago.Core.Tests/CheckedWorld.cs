@@ -47,12 +47,18 @@ internal sealed class CheckedWorld(IslandOptions rules) : IDisposable
         Peers.Remove(peer);
     }
 
-    public void SetRules(IslandOptions options) => Engine.Options = current = options;
+    /// <summary>Takes effect at the next flush of everything, which is made at once, so that checks know which rules hold.</summary>
+    public void SetRules(IslandOptions options)
+    {
+        Engine.Options = current = options;
+        Flush();
+    }
 
     /// <summary>Flushes and checks; returns the changes.</summary>
     public IslandChange[] Flush()
     {
         IslandChange[] changes = Engine.Flush().Changes.ToArray();
+        Engine.PublishSnapshot();
         using IslandSnapshot snapshot = Engine.AcquireSnapshot();
         CheckMembership(snapshot);
         CheckChanges(changes, snapshot);
@@ -60,6 +66,35 @@ internal sealed class CheckedWorld(IslandOptions rules) : IDisposable
         CheckOrigins(snapshot);
         return changes;
     }
+
+    /// <summary>Flushes newcomers and checks that they alone are placed, next to people where those are now.</summary>
+    public IslandChange[] FlushNewcomers()
+    {
+        PeerHandle[] waiting = [.. Peers.Where(p => !announced.ContainsKey(p))];
+        IslandChange[] changes = Engine.FlushNewcomers().Changes.ToArray();
+        Assert.Equal(waiting.Order(BySlot), changes.Select(c => c.Peer).Order(BySlot));
+        Engine.PublishSnapshot();
+        using IslandSnapshot snapshot = Engine.AcquireSnapshot();
+        CheckMembership(snapshot);
+        CheckChanges(changes, snapshot);
+        CheckOrigins(snapshot, moved: false);
+        IslandInfo[] islands = snapshot.Islands.ToArray();
+        var known = waiting.ToHashSet();
+        foreach (IslandInfo island in islands)
+        {
+            IslandMember[] members = snapshot.MembersOf(island).ToArray();
+            if (!members.All(m => known.Contains(m.Peer)))
+                continue;
+            foreach (IslandInfo other in islands)
+                if (other.Id != island.Id && other.Count + island.Count <= current.MaxIslandSize)
+                    Assert.False(
+                        snapshot.MembersOf(other).ToArray().Any(o => members.Any(m => Oracle.Near(o.Position, m.Position, current.JoinDistance))),
+                        $"newcomers of {island.Id} touch {other.Id} and fit but stay apart");
+        }
+        return changes;
+    }
+
+    private static readonly IComparer<PeerHandle> BySlot = Comparer<PeerHandle>.Create((a, b) => a.Slot.CompareTo(b.Slot));
 
     /// <summary>Flushes again and requires that nothing happens.</summary>
     public void AssertCalm() => Assert.Empty(Flush());
@@ -94,7 +129,7 @@ internal sealed class CheckedWorld(IslandOptions rules) : IDisposable
     }
 
     /// <summary>Ids are dense, no merge went over the cap, and who keeps an id follows the rules wherever they leave no choice.</summary>
-    private void CheckOrigins(IslandSnapshot snapshot)
+    private void CheckOrigins(IslandSnapshot snapshot, bool moved = true)
     {
         var now = new Dictionary<IslandId, HashSet<PeerHandle>>();
         foreach (IslandInfo island in snapshot.Islands)
@@ -108,8 +143,9 @@ internal sealed class CheckedWorld(IslandOptions rules) : IDisposable
         }
         Assert.Equal(everSeen.Count, everSeen.Count == 0 ? 0 : everSeen.Max(i => i.Value));
 
-        foreach ((IslandId id, HashSet<PeerHandle> members) in before)
-            CheckKeeper(id, members, now);
+        if (moved)
+            foreach ((IslandId id, HashSet<PeerHandle> members) in before)
+                CheckKeeper(id, members, now);
         before = now;
     }
 

@@ -25,6 +25,7 @@ public class EngineTests
         Assert.False(engine.Move(peer, new Position(x, y, z)));
         Assert.Throws<ArgumentException>(() => engine.Add(new Position(x, y, z)));
         engine.Flush();
+        engine.PublishSnapshot();
         using IslandSnapshot snapshot = engine.AcquireSnapshot();
         Assert.Equal(new Position(1, 2, 3), Assert.Single(snapshot.Members.ToArray()).Position);
     }
@@ -44,6 +45,7 @@ public class EngineTests
         Assert.False(engine.Remove(first));
         Assert.False(engine.Move(default, default));
         engine.Flush();
+        engine.PublishSnapshot();
         using IslandSnapshot snapshot = engine.AcquireSnapshot();
         Assert.False(snapshot.TryFindIsland(first, out _));
         Assert.True(snapshot.TryFindIsland(second, out _));
@@ -177,6 +179,7 @@ public class EngineTests
         // 0…99 go, 102…299 stay and the two that walked off go together.
         Assert.Equal(102, changes.Length);
         Assert.All(changes, c => Assert.Equal(IslandChangeCause.Split, c.Cause));
+        world.AssertCalm();
     }
 
     [Fact]
@@ -185,12 +188,14 @@ public class EngineTests
         using var engine = new IslandEngine();
         PeerHandle peer = engine.Add(default);
         engine.Flush();
+        engine.PublishSnapshot();
         IslandSnapshot[] leases = new IslandSnapshot[8];
         for (int i = 0; i < leases.Length; i++)
         {
             leases[i] = engine.AcquireSnapshot();
             engine.Move(peer, new Position(i + 1, 0, 0));
             engine.Flush();
+            engine.PublishSnapshot();
         }
         for (int i = 0; i < leases.Length; i++)
         {

@@ -117,6 +117,7 @@ public class EngineVectorTests
             Dictionary<PeerHandle, string> names = handles.ToDictionary(h => h.Value, h => h.Key);
             Changed = [.. engine.Flush().Changes.ToArray().Select(c => names[c.Peer])];
             pending.Clear();
+            engine.PublishSnapshot();
         }
 
         public string Partition()

@@ -21,6 +21,8 @@ public class PropertyTests
         public sealed record Rules(int Cap, float Join) : Step;
 
         public sealed record Flush : Step;
+
+        public sealed record FlushNewcomers : Step;
     }
 
     public static class Arbitraries
@@ -48,7 +50,8 @@ public class PropertyTests
             (1, from cap in Gen.Elements(1, 2, 3, 5, 10, 100, 200)
                 from near in Gen.Elements(30f, 64f, 80f)
                 select (Step)new Step.Rules(cap, near)),
-            (4, Gen.Constant((Step)new Step.Flush()))));
+            (4, Gen.Constant((Step)new Step.Flush())),
+            (2, Gen.Constant((Step)new Step.FlushNewcomers()))));
     }
 
     [Property(Arbitrary = [typeof(Arbitraries)], MaxTest = 400, EndSize = 60)]
@@ -67,6 +70,39 @@ public class PropertyTests
         Assert.Equal(forward, shuffled);
     }
 
+    /// <summary>Long walks: circles are left, cut down and drawn anew many thousand times, and the oracle must never find what the engine missed.</summary>
+    [Theory]
+    [InlineData(1, 150, 600, 6f, 100)]
+    [InlineData(2, 150, 600, 6f, 5)]
+    [InlineData(3, 150, 1500, 1.5f, 3)]
+    [InlineData(4, 120, 300, 20f, 10)]
+    [InlineData(5, 200, 400, 3f, 200)]
+    [InlineData(6, 60, 200, 0.2f, 2)]
+    [InlineData(7, 60, 150, 8f, 2)]
+    [InlineData(8, 100, 200, 3f, 7)]
+    public void Hundreds_of_ticks_of_walking_keep_the_rules(int seed, int people, int side, float step, int cap)
+    {
+        using var world = new CheckedWorld(new IslandOptions { MaxIslandSize = cap });
+        var random = new Random(seed);
+        float Place() => side * random.NextSingle();
+        for (int tick = 0; tick < 250; tick++)
+        {
+            if (world.Peers.Count < people && random.Next(3) > 0)
+                world.Add(Place(), Place(), new IslandId(random.Next(4)));
+            if (world.Peers.Count > 0 && random.Next(20) == 0)
+                world.Remove(world.Peers[random.Next(world.Peers.Count)]);
+            foreach (PeerHandle peer in world.Peers)
+                if (random.Next(8) > 0)
+                    world.Move(peer, world.PositionOf(peer).X + (step * ((2 * random.NextSingle()) - 1)), world.PositionOf(peer).Z + (step * ((2 * random.NextSingle()) - 1)));
+            if (random.Next(3) == 0)
+                world.FlushNewcomers();
+            else
+                world.Flush();
+        }
+        world.Flush();
+        world.AssertCalm();
+    }
+
     private static string Outcome(Step[] script, Random? shuffle)
     {
         using var world = new CheckedWorld(new IslandOptions { MaxIslandSize = 5 });
@@ -77,7 +113,7 @@ public class PropertyTests
                 Walk(world, walk, shuffle);
             else
                 Apply(world, step);
-            if (step is Step.Flush)
+            if (step is Step.Flush or Step.FlushNewcomers)
                 text.AppendJoin(' ', world.Announced.OrderBy(a => a.Key.Slot).Select(a => $"{a.Key}:{a.Value}")).AppendLine();
         }
         return text.ToString();
@@ -115,6 +151,9 @@ public class PropertyTests
                 break;
             case Step.Flush:
                 world.Flush();
+                break;
+            case Step.FlushNewcomers:
+                world.FlushNewcomers();
                 break;
         }
     }

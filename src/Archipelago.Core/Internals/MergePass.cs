@@ -18,48 +18,48 @@ namespace Archipelago.Core.Internals;
 /// square, when they are many, gather first, in the order in which they were added, into groups of at most the cap.
 /// </para>
 /// </remarks>
-internal sealed class MergePass(PeerTable peers)
+internal sealed class MergePass(PeerTable peers, NeighbourIndex neighbours)
 {
     /// <summary>Newcomers of one square and preference gather when there are at least this many; fewer choose one by one.</summary>
     private const int GatherFrom = 8;
 
-    private record struct Candidate(int Higher, int Lower, bool Preferred);
+    /// <summary>When a flush brings at least this many newcomers, they gather from two on.</summary>
+    private const int MassArrival = 1000;
 
-    private readonly CellIndex index = new();
-    private readonly Pool<Candidate> candidates = new();
-    private readonly Pool<(long Order, int Slot)> gathering = new();
-    private readonly Pool<int> mergedInto = new();
+    private readonly Pool<Contact> contacts = new();
+    private readonly Pool<ulong> gatherKeys = new();
+    private readonly Pool<Arrival> gathering = new();
+    private readonly Pool<int> involved = new();
+    private readonly Pool<ulong> rankKeys = new();
+    private readonly Pool<ulong> pairKeys = new();
+    private readonly Pool<int> pairs = new();
     private readonly PreferenceCounter preferences = new(peers);
-    private readonly RankOrder rank = new();
+    private int[] rankOf = [];
+    private int[] mergedInto = [];
 
-    /// <summary>Merges what touches a dirty island. <paramref name="newcomers"/> are the slots, each in an island of its own, that were added since the last flush.</summary>
-    public void Run(World world, IslandOptions options, ReadOnlySpan<int> newcomers)
+    private readonly record struct Arrival(long Order, int Slot, long Preference) : IComparable<Arrival>
     {
-        if (world.DirtyIslands.Count == 0)
-            return;
-        var cells = new Cells(options.JoinDistance);
-        if (newcomers.Length >= GatherFrom)
-            Gather(world, options.MaxIslandSize, cells, newcomers);
-
-        index.Build(world, cells);
-        FindCandidates(world, options);
-        if (candidates.Count == 0)
-            return;
-        Sort(world);
-        MergeInOrder(world, options.MaxIslandSize);
+        public int CompareTo(Arrival other)
+        {
+            int byPreference = Preference.CompareTo(other.Preference);
+            return byPreference != 0 ? byPreference : Order.CompareTo(other.Order);
+        }
     }
 
-    private readonly Pool<ulong> gatherKeys = new();
-
-    private void Gather(World world, int cap, Cells cells, ReadOnlySpan<int> newcomers)
+    /// <summary>Brings together newcomers who arrive in numbers; each is in an island of its own before.</summary>
+    public void Gather(World world, IslandOptions rules, ReadOnlySpan<int> newcomers)
     {
+        int threshold = newcomers.Length >= MassArrival ? 2 : GatherFrom;
+        if (newcomers.Length < threshold || rules.MaxIslandSize == 1)
+            return;
+        var cells = new Cells(rules.JoinDistance);
         Span<ulong> keys = gatherKeys.Resize(newcomers.Length);
-        Span<(long Order, int Slot)> people = gathering.Resize(newcomers.Length);
+        Span<Arrival> people = gathering.Resize(newcomers.Length);
         for (int i = 0; i < newcomers.Length; i++)
         {
             int slot = newcomers[i];
-            keys[i] = cells.Key(world.X[slot], world.Z[slot]);
-            people[i] = (world.AddOrder[slot], slot);
+            keys[i] = cells.Key(world.At[slot].X, world.At[slot].Z);
+            people[i] = new Arrival(world.AddOrder[slot], slot, peers.Preference(slot));
         }
         keys.Sort(people);
         for (int start = 0; start < keys.Length;)
@@ -67,154 +67,141 @@ internal sealed class MergePass(PeerTable peers)
             int end = start + 1;
             while (end < keys.Length && keys[end] == keys[start])
                 end++;
-            if (end - start >= GatherFrom && Cells.ProvesNearness(keys[start]))
-                GatherSquare(world, cap, people[start..end]);
+            if (end - start >= threshold && Cells.ProvesNearness(keys[start]))
+                GatherSquare(world, rules.MaxIslandSize, people[start..end], threshold);
             start = end;
         }
     }
 
-    private void GatherSquare(World world, int cap, Span<(long Order, int Slot)> people)
+    private static void GatherSquare(World world, int cap, Span<Arrival> people, int threshold)
     {
-        people.Sort(new ByPreferenceThenOrder(peers));
+        people.Sort();
         for (int start = 0; start < people.Length;)
         {
-            long preference = peers.Preference(people[start].Slot);
             int end = start + 1;
-            while (end < people.Length && peers.Preference(people[end].Slot) == preference)
+            while (end < people.Length && people[end].Preference == people[start].Preference)
                 end++;
-            if (end - start >= GatherFrom)
+            if (end - start >= threshold)
+            {
                 for (int i = start; i < end; i++)
-                    if ((i - start) % cap != 0)
-                        world.Absorb(world.IslandOf[people[i - 1].Slot], world.IslandOf[people[i].Slot]);
+                {
+                    int leader = people[i - ((i - start) % cap)].Slot;
+                    if (leader != people[i].Slot)
+                        world.Absorb(world.IslandOf[leader], world.IslandOf[people[i].Slot], leader, people[i].Slot);
+                }
+            }
             start = end;
         }
     }
 
-    private readonly struct ByPreferenceThenOrder(PeerTable peers) : IComparer<(long Order, int Slot)>
+    /// <summary>Searches and merges. With <paramref name="newcomersOnly"/> only islands of newcomers go into others; nobody who was told an island moves.</summary>
+    public void Run(World world, IslandOptions rules, bool newcomersOnly)
     {
-        public int Compare((long Order, int Slot) a, (long Order, int Slot) b)
+        contacts.Clear();
+        neighbours.Search(world, contacts, newcomersOnly);
+        if (contacts.Count == 0)
+            return;
+        Rank(world);
+        SortPairs(world);
+        MergeInOrder(world, rules.MaxIslandSize, newcomersOnly);
+        neighbours.ForgetContacts(contacts.Span);
+    }
+
+    /// <summary>Numbers the islands in contact from 0: larger first, then older.</summary>
+    private void Rank(World world)
+    {
+        if (rankOf.Length < world.IslandTop)
         {
-            int byPreference = peers.Preference(a.Slot).CompareTo(peers.Preference(b.Slot));
-            return byPreference != 0 ? byPreference : a.Order.CompareTo(b.Order);
+            rankOf = new int[world.Islands.Length];
+            mergedInto = new int[world.Islands.Length];
+        }
+        involved.Clear();
+        foreach (ref readonly Contact contact in contacts.Span)
+        {
+            rankOf[contact.IslandA] = rankOf[contact.IslandB] = -1;
+        }
+        foreach (ref readonly Contact contact in contacts.Span)
+        {
+            Involve(contact.IslandA);
+            Involve(contact.IslandB);
+        }
+        Span<ulong> keys = rankKeys.Resize(involved.Count);
+        for (int i = 0; i < keys.Length; i++)
+        {
+            // 24 bits of size, so that beyond 16 million members age alone decides, and 40 of age.
+            ref readonly Island island = ref world.Islands[involved.Span[i]];
+            keys[i] = ((ulong)(0xFFFFFF - Math.Min(island.Count, 0xFFFFFF)) << 40) | (ulong)island.Order;
+        }
+        keys.Sort(involved.Span);
+        for (int i = 0; i < keys.Length; i++)
+        {
+            rankOf[involved.Span[i]] = i;
+            mergedInto[involved.Span[i]] = involved.Span[i];
         }
     }
 
-    private void FindCandidates(World world, IslandOptions options)
+    private void Involve(int island)
     {
-        candidates.Clear();
-        double squared = options.JoinDistance * options.JoinDistance;
-        foreach (ref readonly CellIndex.Group group in index.Groups)
-        {
-            ref readonly Island island = ref world.Islands[group.Island];
-            if (!island.Dirty || island.Count >= options.MaxIslandSize)
-                continue;
-            ulong key = index.KeyOf(group.Square);
-            int column = Cells.Column(key), row = Cells.Row(key);
-            for (int dz = -Cells.Reach; dz <= Cells.Reach; dz++)
-            {
-                for (int dx = -Cells.Reach; dx <= Cells.Reach; dx++)
-                {
-                    int square = index.Find(Cells.Key(column + dx, row + dz));
-                    if (square >= 0)
-                        FindIn(world, group, square, options.MaxIslandSize, squared);
-                }
-            }
-        }
+        if (rankOf[island] >= 0)
+            return;
+        rankOf[island] = 0;
+        involved.Add(island);
     }
 
-    private void FindIn(World world, in CellIndex.Group group, int square, int cap, double squared)
+    /// <summary>Orders the contacts by the lower-ranked island, then its preference, then the higher-ranked.</summary>
+    private void SortPairs(World world)
     {
-        int size = world.Islands[group.Island].Count;
-        foreach (ref readonly CellIndex.Group other in index.GroupsOf(square))
+        Span<ulong> keys = pairKeys.Resize(contacts.Count);
+        Span<int> order = pairs.Resize(contacts.Count);
+        for (int i = 0; i < keys.Length; i++)
         {
-            if (other.Island == group.Island)
-                continue;
-            ref readonly Island island = ref world.Islands[other.Island];
-            // Of two dirty islands, one search is enough.
-            if (island.Count + size > cap || (island.Dirty && other.Island < group.Island))
-                continue;
-            if (Touch(world, group, other, squared))
-                candidates.Add(Ranked(world, group.Island, other.Island));
+            (int higher, int lower) = ByRank(contacts.Span[i]);
+            long id = world.Islands[higher].Id;
+            bool preferred = id != 0 && preferences.PreferredBy(world, lower) == id;
+            keys[i] = ((ulong)rankOf[lower] << 32) | (preferred ? 0 : 1UL << 31) | (uint)rankOf[higher];
+            order[i] = i;
         }
+        keys.Sort(order);
     }
 
-    private bool Touch(World world, in CellIndex.Group a, in CellIndex.Group b, double squared)
+    private (int Higher, int Lower) ByRank(in Contact contact) =>
+        rankOf[contact.IslandA] < rankOf[contact.IslandB] ? (contact.IslandA, contact.IslandB) : (contact.IslandB, contact.IslandA);
+
+    private void MergeInOrder(World world, int cap, bool newcomersOnly)
     {
-        if (a.Square == b.Square && Cells.ProvesNearness(index.KeyOf(a.Square)))
-            return true;
-        ReadOnlySpan<int> slots = index.Slots;
-        for (int i = a.Start; i < a.End; i++)
+        foreach (int i in pairs.Span)
         {
-            float x = world.X[slots[i]], z = world.Z[slots[i]];
-            for (int j = b.Start; j < b.End; j++)
-                if (Ground.Near(x, z, world.X[slots[j]], world.Z[slots[j]], squared))
-                    return true;
-        }
-        return false;
-    }
-
-    private static Candidate Ranked(World world, int a, int b) =>
-        RankOrder.Compare(world, a, b) < 0 ? new Candidate(a, b, false) : new Candidate(b, a, false);
-
-    /// <summary>Larger first, then older first.</summary>
-    private sealed class RankOrder : IComparer<Candidate>
-    {
-        public World World { get; set; } = null!;
-
-        public static int Compare(World world, int a, int b)
-        {
-            ref readonly Island x = ref world.Islands[a];
-            ref readonly Island y = ref world.Islands[b];
-            int bySize = y.Count.CompareTo(x.Count);
-            return bySize != 0 ? bySize : x.Order.CompareTo(y.Order);
-        }
-
-        public int Compare(Candidate a, Candidate b)
-        {
-            int byLower = Compare(World, a.Lower, b.Lower);
-            if (byLower != 0)
-                return byLower;
-            int byPreference = b.Preferred.CompareTo(a.Preferred);
-            return byPreference != 0 ? byPreference : Compare(World, a.Higher, b.Higher);
-        }
-    }
-
-    private void Sort(World world)
-    {
-        foreach (ref Candidate candidate in candidates.Span)
-        {
-            long id = world.Islands[candidate.Higher].Id;
-            candidate.Preferred = id != 0 && preferences.PreferredBy(world, candidate.Lower) == id;
-        }
-        rank.World = world;
-        candidates.Span.Sort(rank);
-    }
-
-    private void MergeInOrder(World world, int cap)
-    {
-        // An absorbed island's table entry points to where its members went; chains are short and halved on the way.
-        Span<int> into = mergedInto.Resize(world.IslandTop);
-        foreach (ref readonly Candidate candidate in candidates.Span)
-        {
-            into[candidate.Higher] = candidate.Higher;
-            into[candidate.Lower] = candidate.Lower;
-        }
-        foreach (ref readonly Candidate candidate in candidates.Span)
-        {
-            int a = Find(into, candidate.Higher), b = Find(into, candidate.Lower);
+            Contact contact = contacts.Span[i];
+            int a = Find(contact.IslandA), b = Find(contact.IslandB);
             if (a == b || world.Islands[a].Count + world.Islands[b].Count > cap)
                 continue;
-            if (RankOrder.Compare(world, a, b) > 0)
+            (int slotA, int slotB) = (contact.SlotA, contact.SlotB);
+            if (Yields(world, a, b, newcomersOnly))
+            {
                 (a, b) = (b, a);
-            world.Absorb(a, b);
-            into[b] = a;
+                (slotA, slotB) = (slotB, slotA);
+            }
+            if (newcomersOnly && (world.Islands[b].Pending & Pending.Fresh) == 0)
+                continue;
+            world.Absorb(a, b, slotA, slotB);
+            mergedInto[b] = a;
         }
     }
 
-    private static int Find(Span<int> into, int island)
+    /// <summary>True when a goes into b rather than b into a.</summary>
+    private static bool Yields(World world, int a, int b, bool newcomersOnly)
     {
-        while (into[island] != island)
-            island = into[island] = into[into[island]];
+        ref readonly Island x = ref world.Islands[a];
+        ref readonly Island y = ref world.Islands[b];
+        if (newcomersOnly && ((x.Pending ^ y.Pending) & Pending.Fresh) != 0)
+            return (x.Pending & Pending.Fresh) != 0;
+        return x.Count != y.Count ? x.Count < y.Count : x.Order > y.Order;
+    }
+
+    private int Find(int island)
+    {
+        while (mergedInto[island] != island)
+            island = mergedInto[island] = mergedInto[mergedInto[island]];
         return island;
     }
 }

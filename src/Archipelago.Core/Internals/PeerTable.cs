@@ -1,6 +1,14 @@
+using System.Numerics;
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 
 namespace Archipelago.Core.Internals;
+
+/// <summary>Takes the moves that <see cref="PeerTable.TakeMoved"/> hands out.</summary>
+internal interface IMoveConsumer
+{
+    void Take(int slot, Point to);
+}
 
 /// <summary>
 /// What producers write and the flush reads: one slot a peer, in chunks that never move, so that growing stops nobody.
@@ -42,6 +50,7 @@ internal sealed class PeerTable
         public readonly long[] State = new long[ChunkSize];
         public readonly long[] Preference = new long[ChunkSize];
         public readonly long[] AddOrder = new long[ChunkSize];
+        public readonly byte[] Moved = new byte[ChunkSize];
         public readonly int[] NextPending = new int[ChunkSize];
         public readonly int[] NextRemoved = new int[ChunkSize];
     }
@@ -85,6 +94,8 @@ internal sealed class PeerTable
             return false;
         Volatile.Write(ref chunk.Y[i], y);
         Volatile.Write(ref chunk.Xz[i], PackXz(x, z));
+        // Released after the place: whoever sees the flag sees the place. Partner: the fence in TakeMoved.
+        Volatile.Write(ref chunk.Moved[i], 1);
         return true;
     }
 
@@ -146,11 +157,51 @@ internal sealed class PeerTable
     public float Height(int slot) => Volatile.Read(ref ChunkOf(slot).Y[slot & ChunkMask]);
 
     /// <summary>The last report of x and z, read in one piece.</summary>
-    public (float X, float Z) Ground(int slot)
+    public Point Ground(int slot)
     {
         long word = Volatile.Read(ref ChunkOf(slot).Xz[slot & ChunkMask]);
-        return (BitConverter.Int32BitsToSingle((int)(word >> 32)), BitConverter.Int32BitsToSingle((int)word));
+        return new Point(BitConverter.Int32BitsToSingle((int)(word >> 32)), BitConverter.Int32BitsToSingle((int)word));
     }
+
+    /// <summary>
+    /// Takes the flags of those who reported since the last call, chunk by chunk, and hands each with its place to the consumer.
+    /// </summary>
+    /// <remarks>
+    /// Flags are cleared first and places read after a full fence. A report that the read misses was written after the fence, so its flag is set after
+    /// the clearing and stays for the next call; a report whose flag was cleared is seen. Without the fence the read could come before the clearing
+    /// and miss a report whose flag it then wipes out.
+    /// </remarks>
+    public void TakeMoved<TConsumer>(ref TConsumer consumer)
+        where TConsumer : struct, IMoveConsumer
+    {
+        Chunk[] table = Volatile.Read(ref chunks);
+        for (int c = 0; c < table.Length; c++)
+        {
+            Chunk chunk = table[c];
+            int n = 0;
+            Span<ulong> flags = MemoryMarshal.Cast<byte, ulong>(chunk.Moved.AsSpan());
+            for (int block = 0; block < flags.Length; block++)
+            {
+                ulong set = Volatile.Read(ref flags[block]);
+                for (int first = block * 8; set != 0; set &= set - 1)
+                {
+                    int i = first + (BitOperations.TrailingZeroCount(set) >> 3);
+                    Volatile.Write(ref chunk.Moved[i], 0);
+                    movedInChunk[n++] = i;
+                }
+            }
+            if (n == 0)
+                continue;
+            Interlocked.MemoryBarrier();
+            foreach (int i in movedInChunk.AsSpan(0, n))
+            {
+                long word = Volatile.Read(ref chunk.Xz[i]);
+                consumer.Take((c << ChunkBits) + i, new Point(BitConverter.Int32BitsToSingle((int)(word >> 32)), BitConverter.Int32BitsToSingle((int)word)));
+            }
+        }
+    }
+
+    private readonly int[] movedInChunk = new int[ChunkSize];
 
     /// <summary>Gives a removed slot back, under its next generation.</summary>
     public void Recycle(int slot)

@@ -1,37 +1,75 @@
 namespace Archipelago.Core.Internals;
 
 /// <summary>
-/// Takes apart the islands that lost touch with themselves: components under the leave distance, of which the largest keeps the island
-/// and every other becomes a new one. On a tie of size the component with the member added earliest counts as larger.
+/// Keeps every island connected. An island's tree of edges is its certificate: while no edge is longer than the leave distance, it is connected, and
+/// while its members stay in their tie circles, no edge is. So only islands of which a member left its circle are measured again, and only those of
+/// which an edge broke, or a member left for good, are built again. Parts that came off become islands of their own: the largest part stays, and on a
+/// tie of size the one with the member added earliest.
 /// </summary>
-internal sealed class SplitPass
+internal sealed class SplitPass(NeighbourIndex neighbours)
 {
-    private readonly UnionFind sets = new();
+    /// <summary>Keeps circles clear of rounding: radii are stored as floats.</summary>
+    private const double RoundingMargin = 0.99999;
+
+    private readonly TreeBuilder trees = new();
     private readonly Pool<int> members = new();
-    private readonly Pool<ulong> keys = new();
-    private readonly Pool<int> order = new();
-    private readonly Pool<Square> squares = new();
     private readonly Pool<Component> components = new();
     private readonly Pool<int> componentOf = new();
+    private readonly Pool<int> componentOfLeader = new();
+    private readonly Pool<(long Earliest, int Component)> leaving = new();
 
-    private readonly record struct Square(ulong Key, int Start, int End);
+    private record struct Component(int Slot, int Count, long Earliest, int Island);
 
-    private record struct Component(int Leader, int Count, long Earliest, int Island);
-
-    /// <summary>Splits every dirty island that falls apart, in the order given.</summary>
-    public void Run(World world, double leaveDistance)
+    /// <summary>Measures or builds again what is pending, in the order given by the list of touched islands.</summary>
+    public void Run(World world, IslandOptions rules)
     {
         // Parts that come off are whole and new; they join the list behind the islands examined here.
-        int examined = world.DirtyIslands.Count;
+        int examined = world.Touched.Count;
         for (int i = 0; i < examined; i++)
         {
-            int index = world.DirtyIslands.Span[i];
-            if (world.Islands[index].Count > 1)
-                Split(world, index, leaveDistance);
+            int index = world.Touched.Span[i];
+            Pending pending = world.Islands[index].Pending;
+            world.Islands[index].Pending &= ~(Pending.Measure | Pending.Rebuild);
+            if (world.Islands[index].Count == 0)
+                continue;
+            if ((pending & Pending.Rebuild) != 0 || ((pending & Pending.Measure) != 0 && !Measure(world, index, rules.LeaveDistance)))
+                Rebuild(world, index, rules);
         }
     }
 
-    private void Split(World world, int index, double leaveDistance)
+    /// <summary>Measures the edges of an island's tree and draws the tie circles anew; false when an edge is too long, and the circles are then void.</summary>
+    public static bool Measure(World world, int index, double leaveDistance)
+    {
+        int first = world.Islands[index].First, slot = first;
+        do
+        {
+            Point at = world.At[slot];
+            world.Tie[slot] = new Circle { X = at.X, Z = at.Z, Radius = float.PositiveInfinity };
+            slot = world.Next[slot];
+        }
+        while (slot != first);
+
+        double squared = leaveDistance * leaveDistance;
+        do
+        {
+            int parent = world.Parent[slot];
+            if (parent >= 0)
+            {
+                double length = world.At[slot].SquaredDistance(world.At[parent]);
+                if (length > squared)
+                    return false;
+                // Each end may use up half of what is left.
+                float half = (float)((leaveDistance - Math.Sqrt(length)) / 2 * RoundingMargin);
+                world.Tie[slot].Radius = Math.Min(world.Tie[slot].Radius, half);
+                world.Tie[parent].Radius = Math.Min(world.Tie[parent].Radius, half);
+            }
+            slot = world.Next[slot];
+        }
+        while (slot != first);
+        return true;
+    }
+
+    private void Rebuild(World world, int index, IslandOptions rules)
     {
         members.Clear();
         int first = world.Islands[index].First, slot = first;
@@ -42,171 +80,72 @@ internal sealed class SplitPass
         }
         while (slot != first);
 
-        Connect(world, members.Span, leaveDistance);
-        if (Components(world, members.Span) > 1)
-            Separate(world, index, members.Span);
+        if (trees.Build(world, members.Span, rules.LeaveDistance) > 1)
+        {
+            Separate(world, members.Span, index);
+            foreach (ref readonly Component part in components.Span)
+                Measure(world, part.Island, rules.LeaveDistance);
+        }
+        else
+        {
+            Measure(world, index, rules.LeaveDistance);
+        }
+        // Whoever was too many for a neighbour may fit now.
+        foreach (int member in members.Span)
+            neighbours.Activate(member);
     }
 
-    private void Connect(World world, ReadOnlySpan<int> slots, double distance)
+    private void Separate(World world, ReadOnlySpan<int> slots, int index)
     {
-        double squared = distance * distance;
-        sets.Reset(slots.Length);
-        if (slots.Length <= 24)
-        {
-            ConnectAll(world, slots, squared);
-            return;
-        }
-
-        var cells = new Cells(distance);
-        Span<ulong> key = keys.Resize(slots.Length);
-        Span<int> sorted = order.Resize(slots.Length);
-        for (int i = 0; i < slots.Length; i++)
-        {
-            key[i] = cells.Key(world.X[slots[i]], world.Z[slots[i]]);
-            sorted[i] = i;
-        }
-        key.Sort(sorted);
-
-        squares.Clear();
-        for (int start = 0; start < key.Length;)
-        {
-            int end = start + 1;
-            while (end < key.Length && key[end] == key[start])
-                end++;
-            squares.Add(new Square(key[start], start, end));
-            ConnectWithin(world, slots, sorted[start..end], Cells.ProvesNearness(key[start]), squared);
-            start = end;
-        }
-        ConnectAcross(world, slots, sorted, squared);
-    }
-
-    private void ConnectAll(World world, ReadOnlySpan<int> slots, double squared)
-    {
-        for (int i = 1; i < slots.Length; i++)
-        {
-            float x = world.X[slots[i]], z = world.Z[slots[i]];
-            for (int j = 0; j < i; j++)
-                if (Ground.Near(x, z, world.X[slots[j]], world.Z[slots[j]], squared))
-                    sets.Union(i, j);
-        }
-    }
-
-    private void ConnectWithin(World world, ReadOnlySpan<int> slots, ReadOnlySpan<int> inside, bool allNear, double squared)
-    {
-        for (int a = 1; a < inside.Length; a++)
-        {
-            if (allNear)
-            {
-                sets.Union(inside[0], inside[a]);
-                continue;
-            }
-            for (int b = 0; b < a; b++)
-                if (Near(world, slots[inside[a]], slots[inside[b]], squared))
-                    sets.Union(inside[a], inside[b]);
-        }
-    }
-
-    /// <summary>Looks from each square at those of the 5×5 window that follow it in the order of keys; one moving pointer a row finds them.</summary>
-    private void ConnectAcross(World world, ReadOnlySpan<int> slots, ReadOnlySpan<int> sorted, double squared)
-    {
-        ReadOnlySpan<Square> all = squares.Span;
-        Span<int> pointer = [0, 0, 0];
-        for (int s = 0; s < all.Length; s++)
-        {
-            int column = Cells.Column(all[s].Key), row = Cells.Row(all[s].Key);
-            for (int d = 0; d <= Cells.Reach; d++)
-            {
-                ulong from = Cells.Key(column - Cells.Reach, row + d), to = Cells.Key(column + Cells.Reach, row + d);
-                int p = Math.Max(pointer[d], s + 1);
-                while (p < all.Length && all[p].Key < from)
-                    p++;
-                pointer[d] = p;
-                for (; p < all.Length && all[p].Key <= to; p++)
-                    ConnectSquares(world, slots, sorted, all[s], all[p], squared);
-            }
-        }
-    }
-
-    private void ConnectSquares(World world, ReadOnlySpan<int> slots, ReadOnlySpan<int> sorted, Square a, Square b, double squared)
-    {
-        bool whole = Cells.ProvesNearness(a.Key) && Cells.ProvesNearness(b.Key);
-        if (whole && sets.Find(sorted[a.Start]) == sets.Find(sorted[b.Start]))
-            return;
-        for (int i = a.Start; i < a.End; i++)
-        {
-            for (int j = b.Start; j < b.End; j++)
-            {
-                if (Near(world, slots[sorted[i]], slots[sorted[j]], squared))
-                {
-                    sets.Union(sorted[i], sorted[j]);
-                    if (whole)
-                        return;
-                }
-            }
-        }
-    }
-
-    private static bool Near(World world, int a, int b, double squared) =>
-        Ground.Near(world.X[a], world.Z[a], world.X[b], world.Z[b], squared);
-
-    private int Components(World world, ReadOnlySpan<int> slots)
-    {
-        components.Clear();
-        Span<int> of = componentOf.Resize(slots.Length);
-        for (int i = 0; i < slots.Length; i++)
-        {
-            // Leaders are the smallest number of their set, so each is met before its followers.
-            int leader = sets.Find(i);
-            if (leader == i)
-            {
-                of[i] = components.Count;
-                components.Add(new Component(i, 0, long.MaxValue, -1));
-            }
-            of[i] = of[leader];
-            ref Component component = ref components.Span[of[i]];
-            component.Count++;
-            component.Earliest = Math.Min(component.Earliest, world.AddOrder[slots[i]]);
-        }
-        return components.Count;
-    }
-
-    private void Separate(World world, int index, ReadOnlySpan<int> slots)
-    {
+        Classify(world, slots);
         Span<Component> parts = components.Span;
         int keeper = 0;
         for (int c = 1; c < parts.Length; c++)
             if (parts[c].Count > parts[keeper].Count
                 || (parts[c].Count == parts[keeper].Count && parts[c].Earliest < parts[keeper].Earliest))
                 keeper = c;
-
         parts[keeper].Island = index;
-        CreateInOrderOfEarliest(world, index, slots, keeper);
-    }
 
-    private readonly Pool<(long Earliest, int Component)> leaving = new();
-
-    private void CreateInOrderOfEarliest(World world, int index, ReadOnlySpan<int> slots, int keeper)
-    {
-        Span<Component> parts = components.Span;
         leaving.Clear();
         for (int c = 0; c < parts.Length; c++)
             if (c != keeper)
                 leaving.Add((parts[c].Earliest, c));
         leaving.Span.Sort(static (a, b) => a.Earliest.CompareTo(b.Earliest));
-
-        ReadOnlySpan<int> of = componentOf.Span;
         foreach ((_, int c) in leaving.Span)
         {
-            int leader = slots[parts[c].Leader];
-            world.Detach(leader);
-            parts[c].Island = world.CreateIsland(leader);
+            int parent = world.Parent[parts[c].Slot];
+            world.Detach(parts[c].Slot);
+            parts[c].Island = world.CreateIsland(parts[c].Slot);
+            world.Parent[parts[c].Slot] = parent;
         }
+
+        ReadOnlySpan<int> of = componentOf.Span;
         for (int i = 0; i < slots.Length; i++)
         {
-            if (of[i] == keeper || parts[of[i]].Leader == i)
+            if (of[i] == keeper || parts[of[i]].Slot == slots[i])
                 continue;
             world.Detach(slots[i]);
             world.Append(parts[of[i]].Island, slots[i]);
+        }
+    }
+
+    private void Classify(World world, ReadOnlySpan<int> slots)
+    {
+        components.Clear();
+        Span<int> of = componentOf.Resize(slots.Length), ofLeader = componentOfLeader.Resize(slots.Length);
+        ofLeader.Fill(-1);
+        for (int i = 0; i < slots.Length; i++)
+        {
+            int leader = trees.Sets.Find(i);
+            if (ofLeader[leader] < 0)
+            {
+                ofLeader[leader] = components.Count;
+                components.Add(new Component(slots[i], 0, long.MaxValue, -1));
+            }
+            of[i] = ofLeader[leader];
+            ref Component component = ref components.Span[of[i]];
+            component.Count++;
+            component.Earliest = Math.Min(component.Earliest, world.AddOrder[slots[i]]);
         }
     }
 }

@@ -1,16 +1,27 @@
 namespace Archipelago.Core.Internals;
 
-/// <summary>Disjoint sets over 0…n-1 with path halving; the smaller number leads, so the result does not depend on the order of unions.</summary>
+/// <summary>Disjoint sets over 0…n-1 with path halving and union by size. Which number leads a set depends on the order of unions; what is in it does not.</summary>
 internal sealed class UnionFind
 {
     private int[] parent = new int[16];
+    private int[] size = new int[16];
+
+    /// <summary>Sets left.</summary>
+    public int Sets { get; private set; }
 
     public void Reset(int count)
     {
         if (parent.Length < count)
+        {
             parent = new int[Math.Max(count, parent.Length * 2)];
+            size = new int[parent.Length];
+        }
         for (int i = 0; i < count; i++)
+        {
             parent[i] = i;
+            size[i] = 1;
+        }
+        Sets = count;
     }
 
     public int Find(int item)
@@ -21,16 +32,19 @@ internal sealed class UnionFind
         return item;
     }
 
-    public bool Union(int a, int b)
+    /// <summary>Joins the sets of a and b; tells whether that of b was the smaller. False when they are one already.</summary>
+    public bool TryUnion(int a, int b, out bool secondIsSmaller)
     {
         a = Find(a);
         b = Find(b);
+        secondIsSmaller = size[b] <= size[a];
         if (a == b)
             return false;
-        if (a < b)
-            parent[b] = a;
-        else
-            parent[a] = b;
+        if (!secondIsSmaller)
+            (a, b) = (b, a);
+        parent[b] = a;
+        size[a] += size[b];
+        Sets--;
         return true;
     }
 }

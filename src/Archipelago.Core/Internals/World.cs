@@ -1,6 +1,27 @@
+using System.Runtime.CompilerServices;
+
 namespace Archipelago.Core.Internals;
 
-/// <summary>One island as the flush keeps it. Its members form a ring through <see cref="World.Next"/>.</summary>
+/// <summary>What an island is waiting for.</summary>
+[Flags]
+internal enum Pending : byte
+{
+    None = 0,
+
+    /// <summary>Listed in <see cref="World.Touched"/>.</summary>
+    Listed = 1,
+
+    /// <summary>A member left its tie circle: the edges of the tree have to be measured again.</summary>
+    Measure = 2,
+
+    /// <summary>A member left for good, or an edge broke: the tree has to be built again, and may fall apart.</summary>
+    Rebuild = 4,
+
+    /// <summary>Created by the running flush of newcomers: whoever is in it has been told of no island yet.</summary>
+    Fresh = 8,
+}
+
+/// <summary>One island as the flush keeps it. Its members form a ring through <see cref="World.Next"/> and a tree through <see cref="World.Parent"/>.</summary>
 internal struct Island
 {
     /// <summary>The public number; 0 until the flush that created the island ends.</summary>
@@ -15,11 +36,38 @@ internal struct Island
     /// <summary>Members.</summary>
     public int Count;
 
-    /// <summary>A member moved, arrived or left since the last flush of everything.</summary>
-    public bool Dirty;
+    public Pending Pending;
+}
 
-    /// <summary>Already listed in <see cref="World.DirtyIslands"/>.</summary>
-    public bool Listed;
+/// <summary>
+/// A circle around the place where something was last measured. While its owner stays inside, what was measured still holds and nobody has to look.
+/// </summary>
+internal struct Circle
+{
+    public float X;
+    public float Z;
+
+    /// <summary>Metres; rounded down. Infinite where nothing constrains the owner.</summary>
+    public float Radius;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public readonly bool Holds(Point point)
+    {
+        double dx = (double)point.X - X, dz = (double)point.Z - Z;
+        return (dx * dx) + (dz * dz) <= (double)Radius * Radius;
+    }
+}
+
+/// <summary>A place on the ground.</summary>
+internal readonly record struct Point(float X, float Z)
+{
+    /// <summary>Squared distance in double precision: squares of any two float coordinates fit, and 64 and 80 metres are exact.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public double SquaredDistance(Point other)
+    {
+        double dx = (double)X - other.X, dz = (double)Z - other.Z;
+        return (dx * dx) + (dz * dz);
+    }
 }
 
 /// <summary>
@@ -28,13 +76,19 @@ internal struct Island
 /// </summary>
 internal sealed class World
 {
-    public float[] X = [];
-    public float[] Z = [];
+    public Point[] At = [];
     public long[] AddOrder = [];
     public int[] IslandOf = [];
     public int[] Next = [];
     public int[] Previous = [];
     public long[] Announced = [];
+
+    /// <summary>The other end of the member's edge towards the root of its island's tree; -1 at the root.</summary>
+    public int[] Parent = [];
+
+    /// <summary>While all members of an island stay inside theirs, no edge of its tree is longer than the leave distance.</summary>
+    public Circle[] Tie = [];
+
     public int Capacity;
 
     public Island[] Islands = new Island[16];
@@ -44,15 +98,20 @@ internal sealed class World
     private int[] freeIslands = new int[16];
     private int freeIslandCount;
     private long nextOrder = 1;
-    private long lastId;
 
-    /// <summary>Islands to examine, by index; an entry may have disappeared meanwhile.</summary>
-    public readonly Pool<int> DirtyIslands = new();
+    /// <summary>Islands with something pending, by index; an entry may have disappeared meanwhile.</summary>
+    public readonly Pool<int> Touched = new();
 
-    /// <summary>Islands created by the running flush that have no number yet.</summary>
+    /// <summary>Slots that came to an island, perhaps more than once; the announcement goes through them.</summary>
+    public readonly Pool<int> Reassigned = new();
+
+    /// <summary>Islands created since numbers were last given.</summary>
     private readonly Pool<int> created = new();
 
-    public long LastId => lastId;
+    private readonly Pool<ulong> numbering = new();
+    private readonly Pool<int> numbered = new();
+
+    public long LastId { get; set; }
 
     public void EnsureCapacity(int slots)
     {
@@ -62,44 +121,45 @@ internal sealed class World
         while (size < slots)
             size = checked(size * 2);
         int old = Capacity;
-        Array.Resize(ref X, size);
-        Array.Resize(ref Z, size);
+        Array.Resize(ref At, size);
         Array.Resize(ref AddOrder, size);
         Array.Resize(ref IslandOf, size);
         Array.Resize(ref Next, size);
         Array.Resize(ref Previous, size);
         Array.Resize(ref Announced, size);
+        Array.Resize(ref Parent, size);
+        Array.Resize(ref Tie, size);
         IslandOf.AsSpan(old).Fill(-1);
         Capacity = size;
     }
 
-    /// <summary>Makes an island with this one member and marks it dirty.</summary>
+    /// <summary>Makes an island with this one member.</summary>
     public int CreateIsland(int slot)
     {
         int index = freeIslandCount > 0 ? freeIslands[--freeIslandCount] : IslandTop++;
         if (index >= Islands.Length)
             Array.Resize(ref Islands, Islands.Length * 2);
-        // An index that was freed and is used again may still be on the list of dirty islands.
-        Islands[index] = new Island { Order = nextOrder++, First = slot, Count = 1, Listed = Islands[index].Listed };
+        // An index that was freed and is used again may still be on the list of touched islands.
+        Islands[index] = new Island { Order = nextOrder++, First = slot, Count = 1, Pending = Islands[index].Pending & Pending.Listed };
         IslandCount++;
         IslandOf[slot] = index;
         Next[slot] = Previous[slot] = slot;
+        Parent[slot] = -1;
+        Tie[slot].Radius = float.PositiveInfinity;
         created.Add(index);
-        MarkDirty(index);
+        Reassigned.Add(slot);
         return index;
     }
 
-    public void MarkDirty(int index)
+    public void Touch(int index, Pending pending)
     {
         ref Island island = ref Islands[index];
-        island.Dirty = true;
-        if (island.Listed)
-            return;
-        island.Listed = true;
-        DirtyIslands.Add(index);
+        if ((island.Pending & Pending.Listed) == 0)
+            Touched.Add(index);
+        island.Pending |= pending | Pending.Listed;
     }
 
-    /// <summary>Puts a slot that is in no ring at the end of an island's ring.</summary>
+    /// <summary>Puts a slot that is in no ring at the end of an island's ring. Its place in the tree is the caller's business.</summary>
     public void Append(int index, int slot)
     {
         ref Island island = ref Islands[index];
@@ -110,9 +170,10 @@ internal sealed class World
         Previous[first] = slot;
         IslandOf[slot] = index;
         island.Count++;
+        Reassigned.Add(slot);
     }
 
-    /// <summary>Takes a slot out of its island; the island disappears with its last member.</summary>
+    /// <summary>Takes a slot out of its island's ring; the island disappears with its last member.</summary>
     public void Detach(int slot)
     {
         int index = IslandOf[slot];
@@ -128,20 +189,24 @@ internal sealed class World
         Previous[next] = previous;
         if (island.First == slot)
             island.First = next;
-        MarkDirty(index);
     }
 
-    /// <summary>Moves every member of one island to the end of another's ring; the emptied one disappears.</summary>
-    public void Absorb(int target, int absorbed)
+    /// <summary>
+    /// Moves every member of one island to the end of another's ring, and hangs its tree by <paramref name="to"/> onto <paramref name="from"/> of the
+    /// other; the emptied island disappears.
+    /// </summary>
+    public void Absorb(int target, int absorbed, int from, int to)
     {
         int head = Islands[absorbed].First, tail = Previous[head];
         int slot = head;
         do
         {
             IslandOf[slot] = target;
+            Reassigned.Add(slot);
             slot = Next[slot];
         }
         while (slot != head);
+        Link(from, to);
 
         ref Island into = ref Islands[target];
         int first = into.First, last = Previous[first];
@@ -150,38 +215,58 @@ internal sealed class World
         Next[tail] = first;
         Previous[first] = tail;
         into.Count += Islands[absorbed].Count;
-        Islands[absorbed].Count = 0;
+        // A tree that was to be built again lends that to the whole.
+        Touch(target, Pending.Measure | (Islands[absorbed].Pending & (Pending.Measure | Pending.Rebuild)));
         Release(absorbed);
-        MarkDirty(target);
     }
 
-    /// <summary>Gives the islands that this flush created, and that still exist, their numbers in order of creation.</summary>
+    /// <summary>Makes <paramref name="child"/> the root of its tree and hangs it onto <paramref name="parent"/>, which is in another tree. Costs the depth of the child; hang the smaller tree.</summary>
+    public void Link(int parent, int child)
+    {
+        int above = parent, slot = child;
+        while (slot >= 0)
+        {
+            int next = Parent[slot];
+            Parent[slot] = above;
+            above = slot;
+            slot = next;
+        }
+    }
+
+    /// <summary>Gives the islands that were created and still exist their numbers, in order of creation.</summary>
     public void NumberNewIslands()
     {
+        Span<int> indices = numbered.Resize(created.Count);
+        Span<ulong> orders = numbering.Resize(created.Count);
+        int n = 0;
         foreach (int index in created.Span)
         {
-            ref Island island = ref Islands[index];
-            // An index may have been freed and used again within the flush: then it is listed twice, in order.
-            if (island.Count > 0 && island.Id == 0)
-                pendingNumbers.Add(new Numbering(island.Order, index));
+            ref readonly Island island = ref Islands[index];
+            if (island.Count == 0 || island.Id != 0)
+                continue;
+            indices[n] = index;
+            orders[n++] = (ulong)island.Order;
         }
         created.Clear();
-        pendingNumbers.Span.Sort(static (a, b) => a.Order.CompareTo(b.Order));
-        foreach (Numbering entry in pendingNumbers.Span)
-            if (Islands[entry.Index].Id == 0)
-                Islands[entry.Index].Id = ++lastId;
-        pendingNumbers.Clear();
+        orders[..n].Sort(indices[..n]);
+        // An index may have been freed and used again since: then it stands here twice, and gets its number once.
+        foreach (int index in indices[..n])
+            if (Islands[index].Id == 0)
+                Islands[index].Id = ++LastId;
     }
 
-    private readonly record struct Numbering(long Order, int Index);
-
-    private readonly Pool<Numbering> pendingNumbers = new();
+    /// <summary>Restores an island as it was saved; its members are appended afterwards.</summary>
+    public int RestoreIsland(long id, int slot)
+    {
+        int index = CreateIsland(slot);
+        Islands[index].Id = id;
+        return index;
+    }
 
     private void Release(int index)
     {
         // A listed entry keeps its flag: the list is emptied only when the pass over it ends.
-        bool listed = Islands[index].Listed;
-        Islands[index] = new Island { First = -1, Listed = listed };
+        Islands[index] = new Island { First = -1, Pending = Islands[index].Pending & Pending.Listed };
         IslandCount--;
         if (freeIslandCount == freeIslands.Length)
             Array.Resize(ref freeIslands, freeIslands.Length * 2);

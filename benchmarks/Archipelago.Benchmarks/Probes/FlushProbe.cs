@@ -1,0 +1,90 @@
+using System.Diagnostics;
+using System.Globalization;
+using Archipelago.Core;
+
+namespace Archipelago.Benchmarks.Probes;
+
+/// <summary>Moves a world tick by tick and times each flush. Points move between flushes, since branch predictors learn a repeated one.</summary>
+internal sealed class FlushProbe(Position[] points, int cap, float step, double moving, int seed)
+{
+    private readonly IslandOptions rules = new() { MaxIslandSize = cap };
+    private readonly Random random = new(seed);
+    private readonly PeerHandle[] handles = new PeerHandle[points.Length];
+    private readonly int[] order = [.. Enumerable.Range(0, points.Length)];
+    private IslandEngine engine = null!;
+
+    public string Run(int warmup, int ticks)
+    {
+        long before = GC.GetTotalMemory(forceFullCollection: true);
+        engine = new IslandEngine(rules);
+        for (int i = 0; i < points.Length; i++)
+            handles[i] = engine.Add(points[i]);
+        double cold = Time(() => engine.Flush());
+        random.Shuffle(order);
+        for (int i = 0; i < warmup; i++)
+        {
+            Tick();
+            engine.Flush();
+        }
+        double bytesPerPeer = (GC.GetTotalMemory(forceFullCollection: true) - before) / (double)points.Length;
+
+        double[] times = new double[ticks];
+        long allocated = 0, changes = 0, moved = 0;
+        double moveTime = 0;
+        int islands = 0;
+        for (int i = 0; i < ticks; i++)
+        {
+            (int n, double ms) = Tick();
+            moved += n;
+            moveTime += ms;
+            long bytes = GC.GetAllocatedBytesForCurrentThread();
+            long start = Stopwatch.GetTimestamp();
+            FlushResult result = engine.Flush();
+            times[i] = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
+            allocated += GC.GetAllocatedBytesForCurrentThread() - bytes;
+            changes += result.Changes.Length;
+            islands = result.IslandCount;
+        }
+        Array.Sort(times);
+        return string.Create(CultureInfo.InvariantCulture,
+            $"{{\"peers\":{points.Length},\"threads\":1,\"coldMs\":{cold:0.###},\"medianMs\":{times[ticks / 2]:0.####},\"p99Ms\":{times[(int)(0.99 * (ticks - 1))]:0.####},\"maxMs\":{times[^1]:0.####},\"allocatedBytesPerFlush\":{allocated / ticks},\"islands\":{islands},\"changesPerFlush\":{changes / (double)ticks:0.#},\"bytesPerPeer\":{bytesPerPeer:0.#},\"moveNs\":{moveTime * 1e6 / Math.Max(1, moved):0.#}}}");
+    }
+
+    /// <summary>Checks that every island is connected, that no two that touch fit together, and that none exceeds the cap.</summary>
+    public bool Verify()
+    {
+        engine.PublishSnapshot();
+        using IslandSnapshot snapshot = engine.AcquireSnapshot();
+        string? fault = SnapshotVerifier.FindFault(snapshot, rules);
+        Console.Error.WriteLine(fault ?? "The last state keeps the rules.");
+        return fault is null;
+    }
+
+    /// <summary>Moves people in random order; returns how many, and the milliseconds that the reports alone took.</summary>
+    private (int Moved, double Ms) Tick()
+    {
+        int n = (int)Math.Round(points.Length * moving), from = n == points.Length ? 0 : random.Next(points.Length);
+        for (int i = 0; i < n; i++)
+        {
+            int peer = order[(from + i) % points.Length];
+            double angle = random.NextDouble() * 2 * Math.PI, length = random.NextDouble() * step;
+            points[peer] = new Position(points[peer].X + (float)(length * Math.Cos(angle)), 0, points[peer].Z + (float)(length * Math.Sin(angle)));
+        }
+        double ms = Time(() =>
+        {
+            for (int i = 0; i < n; i++)
+            {
+                int peer = order[(from + i) % points.Length];
+                engine.Move(handles[peer], points[peer]);
+            }
+        });
+        return (n, ms);
+    }
+
+    private static double Time(Action action)
+    {
+        long start = Stopwatch.GetTimestamp();
+        action();
+        return Stopwatch.GetElapsedTime(start).TotalMilliseconds;
+    }
+}

@@ -1,0 +1,294 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+
+namespace Archipelago.Core.Internals;
+
+/// <summary>Two members of different islands within the join distance, whose islands fit together.</summary>
+internal readonly record struct Contact(int IslandA, int IslandB, int SlotA, int SlotB);
+
+/// <summary>
+/// Finds those who came within the join distance of somebody of another island that theirs fits with, without looking at those who cannot have.
+/// </summary>
+/// <remarks>
+/// <para>
+/// Everybody has a clear circle: for any two of different islands that fit together, the circles' centres are farther apart than the join distance and
+/// both radii. While both stay inside theirs, they are not near; so only who left its circle (was <em>activated</em>) looks around, draws a new
+/// circle, and where a neighbour's circle leaves too little room, cuts that one down, activating the neighbour if it stands outside the rest. This is
+/// the safe-region technique of moving-object databases, and the skin of Verlet's neighbour lists, one circle a person.
+/// </para>
+/// <para>
+/// Pairs that do not fit are not guarded. They come to fit only when one of the islands loses members, and then all its members are activated. Islands
+/// without room fit with nobody, so their members are not in the index at all: in a crowd at the cap there is next to nothing to look at.
+/// </para>
+/// <para>
+/// Circles are kept by their centres in hashed squares whose side is the join distance and twice the largest radius, so nine squares hold everybody who
+/// matters. Squares that share a hash cost a few wasted looks, for distance decides anyway; and no coordinate is too far.
+/// </para>
+/// </remarks>
+internal sealed class NeighbourIndex
+{
+    /// <summary>The largest radius, as a part of the join distance: larger ones mean fewer looks, each at more people.</summary>
+    private const double LargestRadius = 0.25;
+    private const double RoundingMargin = 0.99999;
+    private const int Absent = -2;
+
+    private Circle[] clear = [];
+    private int[] next = [];
+    private int[] previous = [];
+    private int[] bucketOf = [];
+    private bool[] isActive = [];
+    private int[] heads = [];
+    private int mask;
+    private int capacity;
+    private double joinDistance;
+    private double largest;
+    private double perMetre;
+    private int cap;
+
+    private readonly Pool<int> active = new();
+    private int[] lastContact = [];
+
+    /// <summary>Makes room for these slots and takes over the rules. Circles drawn under other rules are void: then activate everybody.</summary>
+    public void Prepare(World world, IslandOptions rules)
+    {
+        bool moved = joinDistance != rules.JoinDistance;
+        joinDistance = rules.JoinDistance;
+        largest = joinDistance * LargestRadius;
+        perMetre = 1 / (joinDistance + (2 * largest));
+        cap = rules.MaxIslandSize;
+        if (capacity < world.Capacity)
+        {
+            int old = capacity;
+            capacity = world.Capacity;
+            Array.Resize(ref clear, capacity);
+            Array.Resize(ref next, capacity);
+            Array.Resize(ref previous, capacity);
+            Array.Resize(ref bucketOf, capacity);
+            Array.Resize(ref isActive, capacity);
+            bucketOf.AsSpan(old).Fill(Absent);
+            mask = (int)Math.Min(1 << 30, BitOperations.RoundUpToPowerOf2((uint)capacity)) - 1;
+            moved = true;
+        }
+        if (moved)
+            Rehash();
+    }
+
+    /// <summary>Lets the peer look around at the next search.</summary>
+    public void Activate(int slot)
+    {
+        if (isActive[slot])
+            return;
+        isActive[slot] = true;
+        active.Add(slot);
+    }
+
+    /// <summary>
+    /// A peer reported a new place. Outside its circle it is activated, and kept where it stands with a circle of no size, so that it is found there
+    /// by newcomers who look around before it does.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Moved(int slot, Point to)
+    {
+        if (bucketOf[slot] != Absent && !clear[slot].Holds(to))
+            LeaveCircle(slot, to);
+    }
+
+    private void LeaveCircle(int slot, Point to)
+    {
+        Place(slot, to);
+        clear[slot].Radius = 0;
+        Activate(slot);
+    }
+
+    /// <summary>An island has room again: its members come back into the index, and look around at the next search.</summary>
+    public void Expose(World world, int island)
+    {
+        int first = world.Islands[island].First, slot = first;
+        if (first < 0)
+            return;
+        do
+        {
+            LeaveCircle(slot, world.At[slot]);
+            slot = world.Next[slot];
+        }
+        while (slot != first);
+    }
+
+    /// <summary>The peer is in no island any more, or in one without room.</summary>
+    public void Remove(int slot)
+    {
+        if (bucketOf[slot] == Absent)
+            return;
+        Unlink(slot);
+        bucketOf[slot] = Absent;
+    }
+
+    /// <summary>Forgets that the slot is active: its peer has left.</summary>
+    public void Forget(int slot)
+    {
+        Remove(slot);
+        isActive[slot] = false;
+    }
+
+    /// <summary>
+    /// Lets those who are active look around, and adds whom they meet. With <paramref name="newcomersOnly"/> only members of fresh islands look, and
+    /// everybody stays active for the next search of all.
+    /// </summary>
+    public void Search(World world, Pool<Contact> contacts, bool newcomersOnly)
+    {
+        if (lastContact.Length < world.IslandTop)
+            lastContact = new int[world.Islands.Length];
+        int kept = 0;
+        // The list grows while it is gone through: looking around may activate neighbours.
+        for (int i = 0; i < active.Count; i++)
+        {
+            int slot = active.Span[i];
+            if (!isActive[slot] || world.IslandOf[slot] < 0)
+            {
+                isActive[slot] = false;
+                continue;
+            }
+            bool fresh = (world.Islands[world.IslandOf[slot]].Pending & Pending.Fresh) != 0;
+            if (newcomersOnly)
+            {
+                // What a newcomer finds may have to wait for a flush of everything, so it stays active.
+                if (fresh)
+                    Look(world, slot, contacts);
+                active.Span[kept++] = slot;
+                continue;
+            }
+            isActive[slot] = false;
+            Look(world, slot, contacts);
+        }
+        active.Resize(kept);
+    }
+
+    private void Look(World world, int slot, Pool<Contact> contacts)
+    {
+        int island = world.IslandOf[slot], size = world.Islands[island].Count;
+        if (size >= cap)
+        {
+            Remove(slot);
+            return;
+        }
+        Point at = world.At[slot];
+        Place(slot, at);
+        double radius = largest;
+        int column = Coordinate(at.X), row = Coordinate(at.Z);
+        for (int z = -1; z <= 1; z++)
+            for (int x = -1; x <= 1; x++)
+                radius = LookInto(world, Bucket(column + x, row + z), slot, at, island, size, radius, contacts);
+        clear[slot].Radius = (float)(radius * RoundingMargin);
+    }
+
+    private double LookInto(World world, int bucket, int slot, Point at, int island, int size, double radius, Pool<Contact> contacts)
+    {
+        for (int other = heads[bucket]; other >= 0; other = next[other])
+        {
+            ref Circle circle = ref clear[other];
+            double centres = Math.Sqrt(at.SquaredDistance(new Point(circle.X, circle.Z)));
+            double room = centres - joinDistance - circle.Radius;
+            if (room >= radius)
+                continue;
+            int otherIsland = world.IslandOf[other];
+            if (otherIsland == island || world.Islands[otherIsland].Count + size > cap)
+                continue;
+            double squared = at.SquaredDistance(world.At[other]);
+            if (squared <= joinDistance * joinDistance)
+            {
+                Meet(contacts, new Contact(island, otherIsland, slot, other));
+                // They merge in this flush or come not to fit; until then both look at every flush in which they move.
+                radius = 0;
+                continue;
+            }
+            double half = Math.Max(0, (Math.Sqrt(squared) - joinDistance) / 2);
+            if (room < half)
+            {
+                CutDown(world, other, ref circle, centres - joinDistance - half);
+                room = half;
+            }
+            radius = Math.Min(radius, room);
+        }
+        return radius;
+    }
+
+    /// <summary>Makes a circle smaller, which holds for all its neighbours; activates its owner when that stands outside.</summary>
+    private void CutDown(World world, int slot, ref Circle circle, double radius)
+    {
+        circle.Radius = (float)(Math.Max(0, radius) * RoundingMargin);
+        if (!circle.Holds(world.At[slot]))
+            Activate(slot);
+    }
+
+    private void Meet(Pool<Contact> contacts, Contact contact)
+    {
+        // Members of one island look one after the other as a rule; a contact just noted need not be noted again.
+        if (lastContact[contact.IslandB] == contact.IslandA + 1)
+            return;
+        lastContact[contact.IslandB] = contact.IslandA + 1;
+        contacts.Add(contact);
+    }
+
+    /// <summary>Forgets which contacts were noted; call it when the contacts have been dealt with.</summary>
+    public void ForgetContacts(ReadOnlySpan<Contact> contacts)
+    {
+        foreach (ref readonly Contact contact in contacts)
+            lastContact[contact.IslandB] = 0;
+    }
+
+    private void Place(int slot, Point at)
+    {
+        clear[slot].X = at.X;
+        clear[slot].Z = at.Z;
+        int bucket = Bucket(Coordinate(at.X), Coordinate(at.Z));
+        if (bucketOf[slot] == bucket)
+            return;
+        if (bucketOf[slot] != Absent)
+            Unlink(slot);
+        LinkInto(slot, bucket);
+    }
+
+    private void LinkInto(int slot, int bucket)
+    {
+        int head = heads[bucket];
+        next[slot] = head;
+        previous[slot] = -1;
+        if (head >= 0)
+            previous[head] = slot;
+        heads[bucket] = slot;
+        bucketOf[slot] = bucket;
+    }
+
+    private void Unlink(int slot)
+    {
+        int before = previous[slot], after = next[slot];
+        if (before >= 0)
+            next[before] = after;
+        else
+            heads[bucketOf[slot]] = after;
+        if (after >= 0)
+            previous[after] = before;
+    }
+
+    private void Rehash()
+    {
+        if (heads.Length != mask + 1)
+            heads = new int[mask + 1];
+        heads.AsSpan().Fill(-1);
+        for (int slot = 0; slot < capacity; slot++)
+            if (bucketOf[slot] != Absent)
+                LinkInto(slot, Bucket(Coordinate(clear[slot].X), Coordinate(clear[slot].Z)));
+    }
+
+    // Saturated far out: monotone and never stretching, so the nine squares still hold everybody near.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private int Coordinate(float metres) => (int)Math.Clamp(Math.Floor(metres * perMetre), -(1 << 28), 1 << 28);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private int Bucket(int column, int row)
+    {
+        ulong key = ((ulong)(uint)row << 32) | (uint)column;
+        key *= 0x9E3779B97F4A7C15UL;
+        return (int)(key >> 34) & mask;
+    }
+}
