@@ -27,7 +27,7 @@ internal sealed class Realm : IAsyncDisposable
     };
 
     private readonly IReadOnlyList<IReadOnlyDictionary<string, string>> sources;
-    private readonly InProcessBroker broker = new((pattern, e) => Console.Error.WriteLine($"A handler of {pattern} failed: {e}"));
+    private readonly InProcessBroker broker = new(HostRunner.ReportHandlerError(TimeProvider.System));
     private readonly Stack<WebApplication> running = new();
 
     private Realm(IReadOnlyList<IReadOnlyDictionary<string, string>> sources) => this.sources = sources;
@@ -39,6 +39,9 @@ internal sealed class Realm : IAsyncDisposable
     public Uri Stats { get; private set; } = null!;
 
     public Uri RealmProvider { get; private set; } = null!;
+
+    /// <summary>The running hosts.</summary>
+    public IEnumerable<WebApplication> Hosts => running;
 
     /// <summary>Where clients connect.</summary>
     public Uri WebSocket => new($"ws://{Connector.Authority}/ws");

@@ -29,17 +29,19 @@ internal static class UpCommand
         Task<SwarmSummary>? bots = botCount == 0
             ? null
             : Swarm.RunAsync(new SwarmOptions(realm.WebSocket, botCount, Timeout.InfiniteTimeSpan, Seed: 1), new SwarmProgress(), ending.Token);
-        await HostRunner.WaitForSignalAsync(ending.Token);
+        bool asked = await HostRunner.WaitForSignalAsync(realm.Hosts, ending.Token);
         await ending.CancelAsync();
+        if (!asked)
+            await Console.Error.WriteLineAsync("A host stopped by itself; its log says why.");
 
         if (bots is null)
         {
             Console.WriteLine("Stopped.");
-            return 0;
+            return asked ? 0 : 1;
         }
         SwarmSummary summary = await bots;
         Console.WriteLine(summary.ToText());
-        return summary.Errors == 0 ? 0 : 1;
+        return asked && summary.Errors == 0 ? 0 : 1;
     }
 
     private static void Announce(Realm realm, int bots)

@@ -48,6 +48,11 @@ public sealed class ArchipelagoHost
         IPAddress address = Address(settings);
         int chosen = settings.Integer("HTTP_SERVER_PORT", port, 0, 65535);
         metricsPath = settings.Text("WKC_METRICS_PUBLIC_PATH", "/metrics");
+        if (!metricsPath.StartsWith('/') || metricsPath.AsSpan().ContainsAny("{}?#"))
+        {
+            settings.AddFault($"WKC_METRICS_PUBLIC_PATH is \"{metricsPath}\"; it must be a path, such as /metrics.");
+            metricsPath = "/metrics";
+        }
         metricsToken = settings.Find("WKC_METRICS_BEARER_TOKEN");
 
         builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = settings.Scope });
@@ -68,7 +73,7 @@ public sealed class ArchipelagoHost
         builder.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(o => o.LogToStandardErrorThreshold = LogLevel.Trace);
         builder.Services.Configure<HostOptions>(o => o.ShutdownTimeout = TimeSpan.FromSeconds(15));
         builder.Services.AddRouting().AddMetrics();
-        builder.Services.AddSingleton(context).AddSingleton(context.Clock).AddSingleton(context.Bus);
+        builder.Services.AddSingleton(context).AddSingleton(context.Clock).AddSingleton(_ => context.Bus);
         builder.Services.AddSingleton(new LogThrottle(context.Clock, TimeSpan.FromSeconds(10)));
         builder.Services.AddSingleton<PrometheusExporter>().AddSingleton<Health>();
         builder.Services.AddSingleton<IHostLifetime, NoSignals>();
@@ -92,7 +97,7 @@ public sealed class ArchipelagoHost
             ProcessMetrics.Register(meter);
 
         app.UseRouting();
-        app.Use(new RequestRules(style, context.Settings.Scope, meter, app.Services.GetRequiredService<ILoggerFactory>(), metricsPath).InvokeAsync);
+        app.Use(new RequestRules(style, context.Settings.Scope, meter, app.Services.GetRequiredService<ILoggerFactory>(), app.Services.GetRequiredService<LogThrottle>(), metricsPath).InvokeAsync);
         Health health = app.Services.GetRequiredService<Health>();
         app.Lifetime.ApplicationStarted.Register(() => health.Started = true);
         app.Lifetime.ApplicationStopping.Register(() => health.Started = false);

@@ -42,7 +42,7 @@ public sealed partial class Gatekeeper : IDisposable
                 && body.RootElement.TryGetProperty("data", out JsonElement data) && data.ValueKind == JsonValueKind.Object
                 && data.TryGetProperty("isBanned", out JsonElement banned) && banned.ValueKind == JsonValueKind.True;
         }
-        catch (Exception e) when (e is HttpRequestException or JsonException || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested))
+        catch (Exception e) when (e is HttpRequestException or JsonException or InvalidOperationException || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested))
         {
             if (throttle.ShouldLog("ban check", out long suppressed))
                 LogUnanswered(log, url, e.Message, suppressed);

@@ -22,24 +22,35 @@ public static class HostRunner
     public static async Task<int> RunAsync(string scope, Func<HostContext, WebApplication> build)
     {
         ArgumentNullException.ThrowIfNull(build);
-        var settings = new Settings(scope, Settings.ProcessSources(Directory.GetCurrentDirectory()));
         try
         {
+            var settings = new Settings(scope, Settings.ProcessSources(Directory.GetCurrentDirectory()));
             if (!string.IsNullOrEmpty(settings.Find("NATS_URL")))
                 settings.AddFault("NATS_URL is set, but this build has only the in-process bus, which joins hosts of one process; unset it and use ./run.sh up.");
-            var broker = new InProcessBroker();
+            var broker = new InProcessBroker(ReportHandlerError(TimeProvider.System));
             await using WebApplication app = build(new HostContext(settings, broker.Connect(), TimeProvider.System));
             await StartAsync(app, scope);
             await Console.Error.WriteLineAsync($"{scope} listens on {AddressOf(app)}");
-            await WaitForSignalAsync();
+            bool asked = await WaitForSignalAsync([app]);
             await app.StopAsync();
-            return 0;
+            return asked ? 0 : 1;
         }
-        catch (ConfigurationException e)
+        catch (Exception e) when (e is ConfigurationException or UnauthorizedAccessException)
         {
             await Console.Error.WriteLineAsync(e.Message);
             return ConfigurationFault;
         }
+    }
+
+    /// <summary>Tells of handlers that fail, a line a subject every ten seconds.</summary>
+    public static Action<string, Exception> ReportHandlerError(TimeProvider clock)
+    {
+        var throttle = new LogThrottle(clock, TimeSpan.FromSeconds(10));
+        return (pattern, e) =>
+        {
+            if (throttle.ShouldLog(pattern, out long suppressed))
+                Console.Error.WriteLine($"A handler of {pattern} failed, {suppressed} more times since it was last told: {e}");
+        };
     }
 
     /// <summary>Starts a host.</summary>
@@ -61,25 +72,31 @@ public static class HostRunner
         }
     }
 
-    /// <summary>The address at which a started host listens.</summary>
+    /// <summary>The address at which a started host is reached from this machine.</summary>
     public static Uri AddressOf(WebApplication app)
     {
         ArgumentNullException.ThrowIfNull(app);
-        return new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First());
+        string address = app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First();
+        // Listening everywhere is no address to send anybody to.
+        return new Uri(address.Replace("//0.0.0.0:", "//127.0.0.1:", StringComparison.Ordinal).Replace("//[::]:", "//[::1]:", StringComparison.Ordinal));
     }
 
-    /// <summary>Returns when the process is asked to end (Ctrl-C or SIGTERM), or the token is cancelled.</summary>
-    public static async Task WaitForSignalAsync(CancellationToken cancellationToken = default)
+    /// <summary>Waits until the process is asked to end (Ctrl-C or SIGTERM), the token is cancelled, or a host stops by itself.</summary>
+    /// <returns>False when a host stopped by itself, which it does when a part of it failed.</returns>
+    public static async Task<bool> WaitForSignalAsync(IEnumerable<WebApplication> hosts, CancellationToken cancellationToken = default)
     {
-        var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        ArgumentNullException.ThrowIfNull(hosts);
+        var asked = new TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously);
         void Handle(PosixSignalContext context)
         {
             context.Cancel = true;
-            asked.TrySetResult();
+            asked.TrySetResult(true);
         }
         using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Handle);
         using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Handle);
-        await using CancellationTokenRegistration _ = cancellationToken.Register(() => asked.TrySetResult());
-        await asked.Task;
+        await using CancellationTokenRegistration _ = cancellationToken.Register(() => asked.TrySetResult(true));
+        foreach (WebApplication host in hosts)
+            host.Lifetime.ApplicationStopping.Register(() => asked.TrySetResult(false));
+        return await asked.Task;
     }
 }

@@ -3,8 +3,8 @@ using System.Collections.Concurrent;
 namespace Archipelago.Hosting;
 
 /// <summary>
-/// Lets one log line a cause through in a period and counts the rest, so that bad input cannot flood the log. Causes are few and fixed texts
-/// of the program, never input. May be called from any thread.
+/// Lets one log line a cause through in a period and counts the rest, so that bad input cannot flood the log. Causes are few: texts of
+/// the program and its configuration, never input. May be called from any thread.
 /// </summary>
 /// <param name="clock">Tells when the period is over.</param>
 /// <param name="period">How long a cause stays quiet after a line.</param>

@@ -6,7 +6,7 @@ using System.Text;
 namespace Archipelago.Hosting;
 
 /// <summary>
-/// Gathers what the meters of one host measure and writes it as Prometheus text (format 0.0.4). Instruments are named as the metric shall be;
+/// Gathers what the meters of one host measure and writes it as Prometheus text (format 0.0.4). Instruments are named as the metric shall be, others are left out;
 /// the description becomes the help text. Histograms use the buckets of the services replaced.
 /// </summary>
 /// <remarks>
@@ -47,7 +47,8 @@ public sealed class PrometheusExporter : IDisposable
     {
         listener.InstrumentPublished = (instrument, l) =>
         {
-            if (ReferenceEquals(instrument.Meter.Scope, factory))
+            // The web server's own meters come from the same factory; their names have dots, which the format does not allow.
+            if (ReferenceEquals(instrument.Meter.Scope, factory) && instrument.Name.All(c => char.IsAsciiLetterOrDigit(c) || c == '_'))
                 l.EnableMeasurementEvents(instrument, metrics.GetOrAdd(instrument.Name, _ => new Metric(instrument)));
         };
         listener.SetMeasurementEventCallback<long>((_, value, tags, state) => Record((Metric)state!, value, tags));

@@ -16,11 +16,13 @@ internal sealed partial class RequestRules
     private readonly HttpStyle style;
     private readonly string metricsPath;
     private readonly ILogger log;
+    private readonly LogThrottle throttle;
     private readonly Counter<long> requests;
     private readonly Histogram<double> durations;
 
-    public RequestRules(HttpStyle style, string scope, Meter meter, ILoggerFactory logs, string metricsPath)
+    public RequestRules(HttpStyle style, string scope, Meter meter, ILoggerFactory logs, LogThrottle throttle, string metricsPath)
     {
+        this.throttle = throttle;
         this.style = style;
         this.metricsPath = metricsPath;
         log = logs.CreateLogger(scope);
@@ -49,7 +51,8 @@ internal sealed partial class RequestRules
         }
         catch (Exception e) when (!context.Response.HasStarted && !context.RequestAborted.IsCancellationRequested)
         {
-            LogFailure(log, context.Request.Method, context.Request.Path, e);
+            if (throttle.ShouldLog("failed request", out long suppressed))
+                LogFailure(log, context.Request.Method, context.Request.Path, suppressed, e);
             await FailAsync(context);
         }
         if (context.Response.StatusCode != StatusCodes.Status101SwitchingProtocols)
@@ -59,7 +62,7 @@ internal sealed partial class RequestRules
     private void AllowOrigin(HttpContext context)
     {
         IHeaderDictionary headers = context.Response.Headers;
-        StringValues origin = context.Request.Headers.Origin;
+        StringValues origin = Echoable(context.Request.Headers.Origin);
         if (style == HttpStyle.Connector || (style == HttpStyle.Public && origin.Count > 0))
         {
             headers.AccessControlAllowOrigin = "*";
@@ -81,7 +84,7 @@ internal sealed partial class RequestRules
             headers.AccessControlAllowOrigin = "*";
             headers.AccessControlMaxAge = "36000";
             headers.Vary = "Access-Control-Request-Headers";
-            StringValues asked = context.Request.Headers.AccessControlRequestHeaders;
+            StringValues asked = Echoable(context.Request.Headers.AccessControlRequestHeaders);
             if (asked.Count > 0)
                 headers.AccessControlAllowHeaders = asked;
             return;
@@ -91,6 +94,10 @@ internal sealed partial class RequestRules
         headers.AccessControlAllowCredentials = "true";
         headers.AccessControlMaxAge = "86400";
     }
+
+    /// <summary>A header may come with characters that none may be answered with; such a one counts as absent.</summary>
+    private static StringValues Echoable(StringValues values) =>
+        values.All(v => v is null || v.All(c => c is >= ' ' and <= '~')) ? values : StringValues.Empty;
 
     /// <summary>Gives answers that no route gave their body: unknown path, wrong method.</summary>
     private Task ExplainAsync(HttpContext context)
@@ -143,6 +150,6 @@ internal sealed partial class RequestRules
     private static string Known(string method) =>
         method is "GET" or "HEAD" or "POST" or "PUT" or "DELETE" or "OPTIONS" or "PATCH" or "CONNECT" or "TRACE" ? method : "OTHER";
 
-    [LoggerMessage(Level = LogLevel.Error, Message = "{Method} {Path} failed")]
-    private static partial void LogFailure(ILogger log, string method, string path, Exception e);
+    [LoggerMessage(Level = LogLevel.Error, Message = "{Method} {Path} failed. {Suppressed} more failures were not logged.")]
+    private static partial void LogFailure(ILogger log, string method, string path, long suppressed, Exception e);
 }

@@ -39,8 +39,8 @@ public interface IMessageBus : IAsyncDisposable
     ValueTask PublishAsync(string subject, ReadOnlyMemory<byte> payload, CancellationToken cancellationToken = default);
 
     /// <summary>
-    /// Hands every later message whose subject matches to the handler, until the returned subscription is disposed. After the disposal has returned
-    /// no further call of the handler begins.
+    /// Hands every later message whose subject matches to the handler, until the returned subscription is disposed. A call that
+    /// has begun, or is about to begin on another thread, while it is disposed may still take place.
     /// </summary>
     /// <param name="pattern">A subject in which <c>*</c> stands for one token and a final <c>&gt;</c> for one or more.</param>
     /// <param name="handler">Called for each message.</param>

@@ -13,7 +13,13 @@ internal sealed class Admission(Gatekeeper gatekeeper, TimeProvider clock) : IDi
     private const int QuestionsAtOnce = 20;
     private static readonly TimeSpan BanRemembered = TimeSpan.FromSeconds(30);
 
-    private sealed record Waiting(Position Position, IslandId Preferred);
+    // Compared by identity, so that an update replaces exactly what was seen.
+    private sealed class Waiting(Position position, IslandId preferred)
+    {
+        public Position Position => position;
+
+        public IslandId Preferred => preferred;
+    }
 
     private readonly ConcurrentDictionary<string, Waiting> waiting = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, long> banned = new(StringComparer.Ordinal);
@@ -37,10 +43,13 @@ internal sealed class Admission(Gatekeeper gatekeeper, TimeProvider clock) : IDi
             banned.TryRemove(address, out _);
         }
         var report = new Waiting(position, preferred);
-        if (waiting.TryAdd(address, report))
-            _ = DecideAsync(address);
-        else
-            waiting[address] = report;
+        // The question may be decided, and its entry gone, at any moment; an entry without a question would never go.
+        while (!waiting.TryAdd(address, report))
+        {
+            if (waiting.TryGetValue(address, out Waiting? earlier) && waiting.TryUpdate(address, report, earlier))
+                return;
+        }
+        _ = DecideAsync(address);
     }
 
     /// <summary>Forgets an open question: the newcomer has left.</summary>
@@ -56,11 +65,12 @@ internal sealed class Admission(Gatekeeper gatekeeper, TimeProvider clock) : IDi
             bool isBanned = await gatekeeper.IsBannedAsync(address);
             if (isBanned)
                 banned[address] = clock.GetTimestamp();
-            if (waiting.TryRemove(address, out Waiting? report) && !isBanned)
+            else if (waiting.TryRemove(address, out Waiting? report))
                 Admitted(address, report.Position, report.Preferred);
         }
         finally
         {
+            waiting.TryRemove(address, out _);
             questions.Release();
         }
     }

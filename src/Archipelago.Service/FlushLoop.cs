@@ -9,6 +9,7 @@ internal sealed partial class FlushLoop(
     IslandEngine engine, Intake intake, IslandPublisher publisher, IMessageBus bus, ServiceOptions options, TimeProvider clock, ILogger<FlushLoop> log) : BackgroundService
 {
     private readonly List<IDisposable> subscriptions = [];
+    private readonly List<IslandChange> untold = [];
 
     /// <summary>Islands after the last flush.</summary>
     public int IslandCount { get; private set; }
@@ -34,7 +35,9 @@ internal sealed partial class FlushLoop(
         intake.BeginFlush();
         IslandChange[] changes = Flush();
         using IslandSnapshot snapshot = engine.AcquireSnapshot();
-        await publisher.PublishChangesAsync(changes, snapshot, cancellationToken);
+        // What the bus refuses to take now is not lost: the engine counts it as told, so it is told again by us.
+        untold.AddRange(changes);
+        await publisher.PublishChangesAsync(untold, snapshot, cancellationToken);
         await publisher.PublishIslandsAsync(snapshot, cancellationToken);
     }
 

@@ -9,13 +9,18 @@ namespace Archipelago.Service;
 /// <summary>Tells the bus what a flush did: each changed peer its island and token, and everybody the list of islands.</summary>
 internal sealed class IslandPublisher(IMessageBus bus, PeerDirectory peers, LiveKitTokens tokens, IslandNames names, ServiceOptions options, TimeProvider clock)
 {
-    /// <summary>Publishes one <c>island_changed</c> a change, with all members of the island as of the flush.</summary>
-    public async Task PublishChangesAsync(IslandChange[] changes, IslandSnapshot snapshot, CancellationToken cancellationToken)
+    /// <summary>
+    /// Publishes one <c>island_changed</c> a change, with all members of the island as of the flush, and takes each from the list. A change whose
+    /// peer has left, or has been moved on since, is not told.
+    /// </summary>
+    public async Task PublishChangesAsync(List<IslandChange> changes, IslandSnapshot snapshot, CancellationToken cancellationToken)
     {
         var membersOf = new Dictionary<IslandId, byte[]>();
-        foreach (IslandChange change in changes)
+        changes.Reverse();
+        for (; changes.Count > 0; changes.RemoveAt(changes.Count - 1))
         {
-            if (peers.Find(change.Peer) is not { } peer)
+            IslandChange change = changes[^1];
+            if (peers.Find(change.Peer) is not { } peer || !snapshot.TryFindIsland(change.Peer, out IslandInfo now) || now.Id != change.To)
                 continue;
             if (!membersOf.TryGetValue(change.To, out byte[]? members))
                 membersOf[change.To] = members = EncodeMembers(snapshot, change.Peer);

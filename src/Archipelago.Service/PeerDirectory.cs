@@ -59,7 +59,12 @@ internal sealed class PeerDirectory(IslandEngine engine)
     public bool Remove(string address)
     {
         lock (changing)
-            return byAddress.TryRemove(address, out Peer? peer) && engine.Remove(peer.Handle);
+        {
+            if (!byAddress.TryRemove(address, out Peer? peer))
+                return false;
+            bySlot[peer.Handle.Slot] = null;
+            return engine.Remove(peer.Handle);
+        }
     }
 
     /// <summary>Who a handle of the last flush stands for. The lock makes sure that a peer whose adding overlapped the flush is there.</summary>

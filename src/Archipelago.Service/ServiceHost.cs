@@ -7,7 +7,7 @@ using Archipelago.Protocol;
 namespace Archipelago.Service;
 
 /// <summary>The host that turns heartbeats into islands.</summary>
-public static class ServiceHost
+public static partial class ServiceHost
 {
     /// <summary>The port where none is configured.</summary>
     public const int DefaultPort = 5000;
@@ -34,8 +34,13 @@ public static class ServiceHost
 
         WebApplication app = host.Build();
         RegisterMetrics(app.Services);
+        if (options.LiveKit.ApiSecret.Length < 32)
+            LogShortSecret(app.Logger, options.LiveKit.ApiSecret.Length);
         return app;
     }
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "LIVEKIT_API_SECRET has {Length} characters; LiveKit wants at least 32.")]
+    private static partial void LogShortSecret(ILogger log, int length);
 
     private static void RegisterMetrics(IServiceProvider services)
     {

@@ -48,6 +48,6 @@ public sealed record LiveKitOptions(string Host, string ApiKey, string ApiSecret
         return new LiveKitOptions(
             host,
             settings.Required("LIVEKIT_API_KEY", "the name of the LiveKit key pair"),
-            settings.Required("LIVEKIT_API_SECRET", "the secret of the LiveKit key pair, at least 32 characters"));
+            settings.Required("LIVEKIT_API_SECRET", "the secret of the LiveKit key pair"));
     }
 }

@@ -13,7 +13,7 @@ internal sealed class BanSweep(SessionRegistry registry, Gatekeeper gatekeeper, 
             new ParallelOptions { MaxDegreeOfParallelism = QuestionsAtOnce, CancellationToken = cancellationToken },
             async (session, token) =>
             {
-                if (await gatekeeper.IsBannedAsync(session.Address, token))
+                if (session.Address.Length > 0 && await gatekeeper.IsBannedAsync(session.Address, token))
                     await session.KickAsync(CloseReason.NotAllowed);
             });
 

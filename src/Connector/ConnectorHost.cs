@@ -49,7 +49,7 @@ public static class ConnectorHost
         using WebSocket socket = await http.WebSockets.AcceptWebSocketAsync(new WebSocketAcceptContext
         {
             // Some clients fail the handshake unless one of the protocols they offer is selected.
-            SubProtocol = http.WebSockets.WebSocketRequestedProtocols.FirstOrDefault(),
+            SubProtocol = http.WebSockets.WebSocketRequestedProtocols.FirstOrDefault() is { } first && System.Text.Ascii.IsValid(first) ? first : null,
             KeepAliveInterval = PingAfter,
             KeepAliveTimeout = PongWithin,
         });

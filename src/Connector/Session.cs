@@ -34,6 +34,8 @@ internal sealed class Session : IDisposable
     // Every change of stage is made under it, so that a kick, a time-out and a welcome cannot cross.
     private readonly Lock changing = new();
     private volatile Stage stage = Stage.Start;
+    private readonly SemaphoreSlim publishing = new(1);
+    private TaskCompletionSource? ended;
     private string challenge = "";
     private string address = "";
     private string heartbeatSubject = "";
@@ -89,30 +91,52 @@ internal sealed class Session : IDisposable
     }
 
     /// <summary>
-    /// Ends the session, whatever the cause; only the first call does anything. Who was in is announced as gone, unless a newer session has the
-    /// address already and has announced that.
+    /// Ends the session, whatever the cause; once. Whoever calls later waits for the first, so that a newer session of the address comes in only
+    /// after this one has been announced as gone.
     /// </summary>
-    public async ValueTask EndAsync()
+    public Task EndAsync()
     {
         Stage before;
+        TaskCompletionSource completion;
         lock (changing)
         {
+            if (ended is not null)
+                return ended.Task;
+            ended = completion = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             before = stage;
             stage = Stage.Ended;
         }
-        if (before == Stage.Ended)
-            return;
-        handshakeTimer.Dispose();
+        return EndOnceAsync(before, completion);
+    }
+
+    private async Task EndOnceAsync(Stage before, TaskCompletionSource completion)
+    {
+        await handshakeTimer.DisposeAsync();
         if (before != Stage.Completed)
         {
             services.Metrics.NoLongerWaiting();
+            completion.SetResult();
             return;
         }
-        services.Registry.Unregister(address, this);
-        await services.Bus.PublishAsync(Subjects.Disconnect(address), default);
+        // A heartbeat that is on its way goes first; after the departure it would bring the peer back.
+        await publishing.WaitAsync();
+        try
+        {
+            await services.Bus.PublishAsync(Subjects.Disconnect(address), default);
+        }
+        finally
+        {
+            publishing.Release();
+            services.Registry.Unregister(address, this);
+            completion.SetResult();
+        }
     }
 
-    public void Dispose() => handshakeTimer.Dispose();
+    public void Dispose()
+    {
+        // The semaphore stays: a late caller may still wait on it, and it holds nothing that needs disposing.
+        handshakeTimer.Dispose();
+    }
 
     private async ValueTask OnChallengeRequestAsync(ClientPacket packet, CancellationToken cancellationToken)
     {
@@ -171,23 +195,37 @@ internal sealed class Session : IDisposable
 
     private async ValueTask WelcomeAsync(string proved)
     {
-        // The previous session is announced as gone before this one can send its first heartbeat.
-        if (services.Registry.Register(proved, this) is { } previous)
-            await previous.KickAsync(CloseReason.NewSession);
+        address = proved;
+        heartbeatSubject = Subjects.Heartbeat(proved);
+        bool welcomed = false;
+        try
+        {
+            // The previous session is announced as gone before this one can send its first heartbeat.
+            if (services.Registry.Register(proved, this) is { } previous)
+                await previous.KickAsync(CloseReason.NewSession);
+            welcomed = TryWelcome(proved);
+        }
+        finally
+        {
+            if (!welcomed)
+                services.Registry.Unregister(proved, this);
+        }
+    }
+
+    private bool TryWelcome(string proved)
+    {
         lock (changing)
         {
-            address = proved;
-            heartbeatSubject = Subjects.Heartbeat(proved);
             // Queued before the stage allows island changes, so none can overtake it.
             if (stage == Stage.ChallengeSent && socket.TrySend(ServerFrames.Welcome(proved)))
             {
                 stage = Stage.Completed;
                 services.Metrics.NoLongerWaiting();
                 services.Metrics.Handshake("welcomed");
-                return;
+                return true;
             }
         }
-        services.Registry.Unregister(proved, this);
+        return false;
     }
 
     private async ValueTask ForwardAsync(Heartbeat heartbeat, CancellationToken cancellationToken)
@@ -197,8 +235,18 @@ internal sealed class Session : IDisposable
             services.Metrics.HeartbeatDropped();
             return;
         }
-        await services.Bus.PublishAsync(heartbeatSubject, heartbeat.ToByteArray(), cancellationToken);
-        services.Metrics.HeartbeatForwarded();
+        await publishing.WaitAsync(cancellationToken);
+        try
+        {
+            if (stage != Stage.Completed)
+                return;
+            await services.Bus.PublishAsync(heartbeatSubject, heartbeat.ToByteArray(), cancellationToken);
+            services.Metrics.HeartbeatForwarded();
+        }
+        finally
+        {
+            publishing.Release();
+        }
     }
 
     private void OnHandshakeTimeout()

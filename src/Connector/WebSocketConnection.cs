@@ -21,6 +21,7 @@ internal sealed class WebSocketConnection : ISessionSocket
     private readonly CancellationTokenSource cut = new();
     private readonly Channel<ReadOnlyMemory<byte>> outgoing =
         Channel.CreateBounded<ReadOnlyMemory<byte>>(new BoundedChannelOptions(MaxQueued) { SingleReader = true });
+    private readonly byte[] oneTooMany = new byte[1];
     private CloseReason? closeReason;
     private readonly Lock closing = new();
 
@@ -66,15 +67,21 @@ internal sealed class WebSocketConnection : ISessionSocket
         }
         finally
         {
-            await session.EndAsync();
-            Close(CloseReason.Answer);
-            await sending;
+            try
+            {
+                await session.EndAsync();
+            }
+            finally
+            {
+                Close(CloseReason.Answer);
+                await sending;
+            }
         }
     }
 
     private async Task ReceiveAllAsync(Session session)
     {
-        byte[] buffer = ArrayPool<byte>.Shared.Rent(MaxMessage + 1);
+        byte[] buffer = ArrayPool<byte>.Shared.Rent(MaxMessage);
         try
         {
             while (true)
@@ -98,7 +105,9 @@ internal sealed class WebSocketConnection : ISessionSocket
         int length = 0;
         while (true)
         {
-            ValueWebSocketReceiveResult result = await socket.ReceiveAsync(buffer.AsMemory(length), cut.Token);
+            // A full buffer whose message has not ended may still get its end, an empty fragment; one more byte is too much.
+            Memory<byte> rest = length < MaxMessage ? buffer.AsMemory(length, MaxMessage - length) : oneTooMany;
+            ValueWebSocketReceiveResult result = await socket.ReceiveAsync(rest, cut.Token);
             if (result.MessageType == WebSocketMessageType.Close)
                 return -1;
             length += result.Count;

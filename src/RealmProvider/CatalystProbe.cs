@@ -60,7 +60,7 @@ internal sealed partial class CatalystProbe : BackgroundService
         if (options.Fixed is not null)
             return;
         Catalyst?[] answers = await Task.WhenAll(options.Catalysts.Select(url => AskAsync(url, cancellationToken)));
-        healthy = [.. answers.OfType<Catalyst>().Where(c => c.IsOpen)];
+        healthy = [.. answers.OfType<Catalyst>()];
     }
 
     private async Task<Catalyst?> AskAsync(string url, CancellationToken cancellationToken)
@@ -69,7 +69,13 @@ internal sealed partial class CatalystProbe : BackgroundService
         {
             byte[] body = await http.GetByteArrayAsync(new Uri(url + "/about"), cancellationToken);
             if (JsonNode.Parse(body, documentOptions: Strict) is JsonObject about)
-                return new Catalyst(url, about);
+            {
+                // Strings are decoded when they are read, so everything is read once here, where a broken one harms nobody else.
+                _ = about.ToJsonString();
+                var catalyst = new Catalyst(url, about);
+                _ = (catalyst.ContentVersion, catalyst.LambdasVersion, catalyst.RealmName);
+                return catalyst.IsOpen ? catalyst : null;
+            }
             Warn(url, "its /about is no JSON object");
         }
         catch (Exception e) when (e is HttpRequestException or JsonException or InvalidOperationException or ArgumentException
@@ -82,7 +88,7 @@ internal sealed partial class CatalystProbe : BackgroundService
 
     private void Warn(string url, string reason)
     {
-        if (throttle.ShouldLog(url, out long suppressed))
+        if (throttle.ShouldLog("catalyst " + url, out long suppressed))
             LogDown(log, url, reason, suppressed);
     }
 

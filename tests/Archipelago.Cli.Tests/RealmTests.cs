@@ -64,8 +64,14 @@ public class RealmTests
     public async Task When_one_host_cannot_start_none_is_left_running()
     {
         await using Realm first = await StartAsync();
-        ConfigurationException e = await Assert.ThrowsAsync<ConfigurationException>(() => StartAsync(("REALM_PROVIDER__HTTP_SERVER_PORT", $"{first.Stats.Port}")));
+        using var free = new System.Net.Sockets.TcpListener(System.Net.IPAddress.Loopback, 0);
+        free.Start();
+        int port = ((System.Net.IPEndPoint)free.LocalEndpoint).Port;
+        free.Stop();
+        ConfigurationException e = await Assert.ThrowsAsync<ConfigurationException>(() =>
+            StartAsync(("STATS__HTTP_SERVER_PORT", $"{port}"), ("REALM_PROVIDER__HTTP_SERVER_PORT", $"{first.Stats.Port}")));
         Assert.Contains("REALM_PROVIDER__HTTP_SERVER_PORT", e.Message, StringComparison.Ordinal);
+        free.Start(); // the Stats of the realm that failed has let its port go
         using var http = new HttpClient();
         Assert.Equal("alive", await http.GetStringAsync(new Uri(first.Stats, "/health/live")));
     }
@@ -73,8 +79,21 @@ public class RealmTests
     [Fact]
     public async Task A_port_without_a_scope_is_for_nobody()
     {
-        await using Realm realm = await StartAsync(("HTTP_SERVER_PORT", "1"));
-        Assert.NotEqual(1, realm.Stats.Port);
+        await using Realm other = await StartAsync();
+        var values = new Dictionary<string, string> { ["HTTP_SERVER_PORT"] = $"{other.Stats.Port}" };
+        foreach (string scope in Scopes.Where(s => s != "STATS"))
+            values[scope + "__HTTP_SERVER_PORT"] = "0";
+        try
+        {
+            // Were the port for Stats, too, it would be taken.
+            await using Realm realm = await Realm.StartAsync([values]);
+            Assert.Equal(Archipelago.Stats.StatsHost.DefaultPort, realm.Stats.Port);
+        }
+        catch (ConfigurationException e)
+        {
+            // A realm that somebody runs on this machine has the default port.
+            Assert.Contains($":{Archipelago.Stats.StatsHost.DefaultPort}:", e.Message, StringComparison.Ordinal);
+        }
     }
 
     [Fact]

@@ -139,6 +139,22 @@ public class HostTests
         Assert.Contains("http_request_duration_seconds_bucket{method=\"GET\",handler=\"/things/:id\",code=\"200\",le=\"+Inf\"} 1", text, StringComparison.Ordinal);
         Assert.Contains("process_cpu_seconds_total ", text, StringComparison.Ordinal);
         Assert.DoesNotContain("things_total", other, StringComparison.Ordinal);
+        // Every line as the format wants it, so that the web server's own meters are not in it.
+        Assert.All(text.TrimEnd('\n').Split('\n'), line => Assert.Matches("""^(# (HELP|TYPE) [a-zA-Z_][a-zA-Z0-9_]* .+|[a-zA-Z_][a-zA-Z0-9_]*(\{([a-zA-Z_][a-zA-Z0-9_]*="([^"\\]|\\.)*",?)+\})? \S+)$""", line));
+        Assert.DoesNotContain("http_request_size_bytes", text, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(HttpStyle.Credentialed, "Origin")]
+    [InlineData(HttpStyle.Public, "Access-Control-Request-Headers")]
+    public async Task Headers_that_cannot_be_echoed_count_as_absent(HttpStyle style, string header)
+    {
+        await using RunningHost host = await StartAsync(style);
+        using var client = new System.Net.Sockets.TcpClient("127.0.0.1", host.Http.BaseAddress!.Port);
+        await using System.Net.Sockets.NetworkStream stream = client.GetStream();
+        await stream.WriteAsync(System.Text.Encoding.UTF8.GetBytes($"OPTIONS /things/1 HTTP/1.1\r\nHost: x\r\n{header}: \u00e9\r\nConnection: close\r\n\r\n"));
+        using var reader = new StreamReader(stream);
+        Assert.Equal("HTTP/1.1 204 No Content", await reader.ReadLineAsync());
     }
 
     [Fact]

@@ -64,6 +64,15 @@ public class WireVectorTests
             Assert.Equal(bytes, Convert.ToHexStringLower(decoded.ToByteArray()));
     }
 
+    [Fact]
+    public void Where_the_reference_codec_is_not_the_standard_the_standard_holds()
+    {
+        // The same member twice: merged, so the position survives. An entry without value: the origin. A time beyond 2^53: a time.
+        Assert.Equal(1, ((ClientPacket)Decode(Find("client packet same member twice"))).Heartbeat.Position.X);
+        Assert.Equal(new Position(), ((ServerPacket)Decode(Find("server island_changed map entry without value"))).IslandChanged.Peers["aa"]);
+        Assert.True(((ServiceDiscoveryMessage)Decode(Find("nats discovery time above 2^53-1"))).Status.CurrentTime >= 1UL << 53);
+    }
+
     [Theory]
     [MemberData(nameof(Undecodable))]
     public void Bytes_that_are_no_message_are_refused_without_an_exception(string name)

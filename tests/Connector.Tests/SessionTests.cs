@@ -218,6 +218,35 @@ public sealed class SessionTests : IDisposable
         await Send(session, Beat(x));
         Assert.Empty(published);
         Assert.Null(socket.Closed);
+        using var exporter = new PrometheusExporter(meters.GetRequiredService<System.Diagnostics.Metrics.IMeterFactory>());
+        Assert.Contains("archipelago_heartbeats_dropped_total 1\n", exporter.Scrape(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task While_a_session_is_ending_a_new_one_waits_until_its_departure_is_out()
+    {
+        (Session old, FakeSocket _) = await WelcomedAsync();
+        Task? young = null;
+        FakeSocket? youngSocket = null;
+        // In the middle of announcing the departure, the same person comes back on another thread.
+        using IDisposable _ = bus.Subscribe("peer.*.disconnect", _ =>
+        {
+            if (young is not null)
+                return;
+            (Session session, youngSocket) = Open();
+            young = Task.Run(async () =>
+            {
+                await Send(session, Request(owner.Address));
+                await Send(session, Signed(youngSocket));
+                await Send(session, Beat(1));
+            });
+            Assert.False(young.Wait(TimeSpan.FromMilliseconds(200)), "welcomed before the departure of the earlier session was out");
+        });
+        await old.EndAsync();
+        await young!;
+        Assert.Equal(ServerPacket.MessageOneofCase.Welcome, youngSocket!.Sent[^1].MessageCase);
+        Assert.Equal([$"peer.{owner.Address}.disconnect", $"peer.{owner.Address}.heartbeat"], published);
+        Assert.True(services.Registry.IsConnected(owner.Address));
     }
 
     [Fact]

@@ -30,7 +30,8 @@ public class WebSocketTests
     private static async Task<ServerPacket> ReceiveAsync(ClientWebSocket socket)
     {
         byte[] buffer = new byte[65536];
-        WebSocketReceiveResult result = await socket.ReceiveAsync(buffer, default);
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        WebSocketReceiveResult result = await socket.ReceiveAsync(buffer, limit.Token);
         Assert.Equal(WebSocketMessageType.Binary, result.MessageType);
         Assert.True(result.EndOfMessage);
         return ServerPacket.Parser.ParseFrom(buffer, 0, result.Count);
@@ -38,7 +39,8 @@ public class WebSocketTests
 
     private static async Task<(int? Status, string? Text)> ClosedAsync(ClientWebSocket socket)
     {
-        WebSocketReceiveResult result = await socket.ReceiveAsync(new byte[1024], default);
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        WebSocketReceiveResult result = await socket.ReceiveAsync(new byte[1024], limit.Token);
         Assert.Equal(WebSocketMessageType.Close, result.MessageType);
         return ((int?)result.CloseStatus, result.CloseStatusDescription);
     }
@@ -98,8 +100,12 @@ public class WebSocketTests
         {
             // Never authenticated: leaves no trace on the bus.
         }
+        // The last one to leave comes after all others on the bus.
+        using EthereumKey last = EthereumKey.Create();
         await Eventually.TrueAsync(() => gone.Count == 2);
-        Assert.Equal(new[] { polite, rude }.Select(k => $"peer.{k.Address}.disconnect").Order(), gone.Order());
+        (await EnterAsync(host, last)).Dispose();
+        await Eventually.TrueAsync(() => gone.Count == 3);
+        Assert.Equal(new[] { polite, rude, last }.Select(k => $"peer.{k.Address}.disconnect").Order(), gone.Order());
         Assert.Contains("\"userCount\":0", await host.GetAsync("/status"), StringComparison.Ordinal);
     }
 
@@ -114,6 +120,9 @@ public class WebSocketTests
         Assert.Equal(1009, (await ClosedAsync(large)).Status);
         await text.SendAsync("{\"type\":\"x\"}"u8.ToArray(), WebSocketMessageType.Text, true, default);
         Assert.Equal(1007, (await ClosedAsync(text)).Status);
+        using ClientWebSocket latin = await ConnectAsync(host);
+        await latin.SendAsync(new byte[] { 0xE9, 0x20 }, WebSocketMessageType.Text, true, default);
+        Assert.Equal(1007, (await ClosedAsync(latin)).Status);
     }
 
     [Fact]

@@ -74,6 +74,9 @@ public class RealmProviderTests
     [InlineData("""{"healthy":true,"acceptingUsers":true,"healthy":true}""")]
     [InlineData("[]")]
     [InlineData("nonsense")]
+    [InlineData("""{"healthy":"\ud800","acceptingUsers":true}""")]
+    [InlineData("""{"healthy":true,"acceptingUsers":true,"content":{"version":"\ud800"}}""")]
+    [InlineData("""{"healthy":true,"acceptingUsers":true,"comms":{},"configurations":{"realmName":"\ud800"}}""")]
     public async Task Without_an_open_catalyst_there_is_nothing_to_offer(string body)
     {
         await using StubServer catalyst = await CatalystAsync(body: body), comms = await CommsAsync();
@@ -106,6 +109,37 @@ public class RealmProviderTests
         Assert.Equal("https://c.example/lambdas/", (string?)about["lambdas"]!["publicUrl"]);
         Assert.Equal(11155111, (int)about["configurations"]!["networkId"]!);
         Assert.Equal("""[{"serverName":"main","url":"https://r.example/main","usersCount":7}]""", await host.GetAsync("/realms"));
+    }
+
+    [Fact]
+    public async Task A_catalyst_that_goes_and_comes_back_is_noticed_in_the_background()
+    {
+        bool up = true;
+        var clock = new ManualClock();
+        await using StubServer comms = await CommsAsync(), catalyst = await StubServer.StartAsync(c =>
+            c.Response.WriteAsync(Volatile.Read(ref up) ? Catalyst.Replace("VERSION", "6.0.0", StringComparison.Ordinal) : "{}"));
+        var values = new Dictionary<string, string> { ["ARCHIPELAGO_STATS_URL"] = comms.Url, ["ARCHIPELAGO_WS_CONNECTOR_URL"] = comms.Url, ["CATALYST_URLS"] = catalyst.Url };
+        await using RunningHost host = await RunningHost.StartAsync(RealmProviderHost.Build, values, clock);
+        async Task<bool> AnswersAsync(HttpStatusCode status)
+        {
+            clock.Advance(TimeSpan.FromSeconds(10));
+            return (await host.SendAsync(HttpMethod.Get, "/main/about")).StatusCode == status;
+        }
+        Volatile.Write(ref up, false);
+        await Eventually.TrueAsync(() => AnswersAsync(HttpStatusCode.ServiceUnavailable));
+        Volatile.Write(ref up, true);
+        await Eventually.TrueAsync(() => AnswersAsync(HttpStatusCode.OK));
+    }
+
+    [Fact]
+    public async Task Comms_that_do_not_answer_in_time_or_at_all_are_unhealthy()
+    {
+        var never = new TaskCompletionSource();
+        await using StubServer stuck = await StubServer.StartAsync(c => never.Task.WaitAsync(c.RequestAborted));
+        await using RunningHost host = await StartAsync(stuck, ("CATALYST_CONTENT_URL", "https://c"), ("CATALYST_LAMBDAS_URL", "https://l"));
+        Assert.Contains("\"healthy\":false,\"acceptingUsers\":false", await host.GetAsync("/main/about"), StringComparison.Ordinal);
+        Assert.Equal("[]", await host.GetAsync("/realms"));
+        never.SetResult();
     }
 
     [Fact]

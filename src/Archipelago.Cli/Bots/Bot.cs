@@ -156,11 +156,18 @@ internal sealed class Bot(int seed, TimeProvider clock)
         string[] parts = at < 0 ? [] : connection[(at + Marker.Length)..].Split('.');
         if (!connection.StartsWith("livekit:", StringComparison.Ordinal) || parts.Length != 3)
             throw new ProtocolException($"\"{connection}\" is no LiveKit connection string");
-        using JsonDocument claims = JsonDocument.Parse(Base64Url.DecodeFromChars(parts[1]));
-        string? forRoom = claims.RootElement.GetProperty("video").GetProperty("room").GetString();
-        string? forPeer = claims.RootElement.GetProperty("sub").GetString();
-        if (forRoom != room || forPeer != identity)
-            throw new ProtocolException($"got a token of {forPeer} for room {forRoom} in island {room}");
+        try
+        {
+            using JsonDocument claims = JsonDocument.Parse(Base64Url.DecodeFromChars(parts[1]));
+            string? forRoom = claims.RootElement.GetProperty("video").GetProperty("room").GetString();
+            string? forPeer = claims.RootElement.GetProperty("sub").GetString();
+            if (forRoom != room || forPeer != identity)
+                throw new ProtocolException($"got a token of {forPeer} for room {forRoom} in island {room}");
+        }
+        catch (Exception e) when (e is FormatException or JsonException or KeyNotFoundException or InvalidOperationException)
+        {
+            throw new ProtocolException($"got a token that cannot be read: {e.Message}");
+        }
     }
 
     private ValueTask SendAsync(ClientPacket packet, CancellationToken cancellationToken) =>

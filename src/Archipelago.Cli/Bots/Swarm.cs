@@ -22,6 +22,7 @@ internal static class Swarm
         using var entrance = new SemaphoreSlim(HandshakesAtOnce);
         Task showing = progress.ShowAsync(bots, ending.Token);
         await Task.WhenAll(bots.Select(bot => EnterAsync(bot, options.Url, entrance, ending.Token)));
+        await ending.CancelAsync();
         await showing;
         return Summarize(bots);
     }
