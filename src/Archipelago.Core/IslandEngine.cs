@@ -223,13 +223,13 @@ public sealed class IslandEngine : IDisposable
         public void Take(int slot, Point to)
         {
             // A newcomer's place is read when it is placed, which is later.
-            int island = world.IslandOf[slot];
-            if (island < 0 || to == world.At[slot])
+            int island = world.Bodies[slot].Island;
+            if (island < 0 || to == world.Bodies[slot].At)
                 return;
-            world.At[slot] = to;
-            if (!world.Tie[slot].Holds(to))
+            world.Bodies[slot].At = to;
+            if (!world.Bodies[slot].Tie.Holds(to))
                 world.Touch(island, Pending.Measure);
-            neighbours.Moved(slot, to);
+            neighbours.Moved(world, slot, to);
         }
     }
 
@@ -237,7 +237,7 @@ public sealed class IslandEngine : IDisposable
     {
         foreach (int slot in removed.Span)
         {
-            int island = world.IslandOf[slot];
+            int island = world.Bodies[slot].Island;
             if (island >= 0)
             {
                 world.Detach(slot);
@@ -245,7 +245,8 @@ public sealed class IslandEngine : IDisposable
                 world.PeerCount--;
                 if (world.Islands[island].Count > 0)
                     world.Touch(island, Pending.Rebuild);
-                if (world.Islands[island].Count == rules.MaxIslandSize - 1)
+                int left = world.Islands[island].Count;
+                if (left == rules.MaxIslandSize - 1 || left == rules.MaxIslandSize / 2)
                     neighbours.Expose(world, island);
             }
             peers.Recycle(slot);
@@ -273,7 +274,7 @@ public sealed class IslandEngine : IDisposable
     {
         foreach (int slot in newcomers.Span)
         {
-            world.At[slot] = peers.Ground(slot);
+            world.Bodies[slot].At = peers.Ground(slot);
             int island = world.CreateIsland(slot);
             if (fresh)
                 world.Islands[island].Pending |= Pending.Fresh;
@@ -286,7 +287,7 @@ public sealed class IslandEngine : IDisposable
     {
         Span<long> keys = newcomerKeys.Resize(newcomers.Count);
         for (int i = 0; i < keys.Length; i++)
-            keys[i] = world.IslandOf[newcomers.Span[i]];
+            keys[i] = world.Bodies[newcomers.Span[i]].Island;
         keys.Sort(newcomers.Span);
         foreach (int slot in newcomers.Span)
             neighbours.Activate(slot);
@@ -295,7 +296,7 @@ public sealed class IslandEngine : IDisposable
     private void NoLongerFresh()
     {
         foreach (int slot in newcomers.Span)
-            world.Islands[world.IslandOf[slot]].Pending &= ~Pending.Fresh;
+            world.Islands[world.Bodies[slot].Island].Pending &= ~Pending.Fresh;
     }
 
     /// <summary>Measures the trees that merges have changed and clears what was pending.</summary>
@@ -320,7 +321,7 @@ public sealed class IslandEngine : IDisposable
         changes.Clear();
         foreach (int slot in world.Reassigned.Span)
         {
-            int index = world.IslandOf[slot];
+            int index = world.Bodies[slot].Island;
             if (index < 0)
                 continue;
             long from = world.Announced[slot], to = world.Islands[index].Id;
@@ -353,8 +354,8 @@ public sealed class IslandEngine : IDisposable
             {
                 snapshot.Add(
                     new PeerHandle(slot, peers.Generation(slot)),
-                    new Position(world.At[slot].X, peers.Height(slot), world.At[slot].Z));
-                slot = world.Next[slot];
+                    new Position(world.Bodies[slot].At.X, peers.Height(slot), world.Bodies[slot].At.Z));
+                slot = world.Bodies[slot].Next;
             }
             while (slot != first);
             snapshot.EndIsland(new IslandId(world.Islands[index].Id));

@@ -11,6 +11,7 @@ internal sealed class FlushProbe(Position[] points, int cap, float step, double 
     private readonly Random random = new(seed);
     private readonly PeerHandle[] handles = new PeerHandle[points.Length];
     private readonly int[] order = [.. Enumerable.Range(0, points.Length)];
+    private readonly (PeerHandle Peer, Position To)[] reports = new (PeerHandle, Position)[points.Length];
     private IslandEngine engine = null!;
 
     public string Run(int warmup, int ticks)
@@ -70,15 +71,16 @@ internal sealed class FlushProbe(Position[] points, int cap, float step, double 
             double angle = random.NextDouble() * 2 * Math.PI, length = random.NextDouble() * step;
             points[peer] = new Position(points[peer].X + (float)(length * Math.Cos(angle)), 0, points[peer].Z + (float)(length * Math.Sin(angle)));
         }
-        double ms = Time(() =>
+        // Laid out in the order of reporting, so that the time is the engine's and not that of fetching arguments.
+        for (int i = 0; i < n; i++)
         {
-            for (int i = 0; i < n; i++)
-            {
-                int peer = order[(from + i) % points.Length];
-                engine.Move(handles[peer], points[peer]);
-            }
-        });
-        return (n, ms);
+            int peer = order[(from + i) % points.Length];
+            reports[i] = (handles[peer], points[peer]);
+        }
+        long start = Stopwatch.GetTimestamp();
+        foreach ((PeerHandle peer, Position to) in reports.AsSpan(0, n))
+            engine.Move(peer, to);
+        return (n, Stopwatch.GetElapsedTime(start).TotalMilliseconds);
     }
 
     private static double Time(Action action)

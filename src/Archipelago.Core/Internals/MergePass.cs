@@ -58,7 +58,7 @@ internal sealed class MergePass(PeerTable peers, NeighbourIndex neighbours)
         for (int i = 0; i < newcomers.Length; i++)
         {
             int slot = newcomers[i];
-            keys[i] = cells.Key(world.At[slot].X, world.At[slot].Z);
+            keys[i] = cells.Key(world.Bodies[slot].At.X, world.Bodies[slot].At.Z);
             people[i] = new Arrival(world.AddOrder[slot], slot, peers.Preference(slot));
         }
         keys.Sort(people);
@@ -87,7 +87,7 @@ internal sealed class MergePass(PeerTable peers, NeighbourIndex neighbours)
                 {
                     int leader = people[i - ((i - start) % cap)].Slot;
                     if (leader != people[i].Slot)
-                        world.Absorb(world.IslandOf[leader], world.IslandOf[people[i].Slot], leader, people[i].Slot);
+                        world.Absorb(world.Bodies[leader].Island, world.Bodies[people[i].Slot].Island, leader, people[i].Slot);
                 }
             }
             start = end;

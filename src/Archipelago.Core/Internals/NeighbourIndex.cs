@@ -21,6 +21,10 @@ internal readonly record struct Contact(int IslandA, int IslandB, int SlotA, int
 /// without room fit with nobody, so their members are not in the index at all: in a crowd at the cap there is next to nothing to look at.
 /// </para>
 /// <para>
+/// Of two islands that fit together one is small: it holds at most half the cap. So members of small islands are kept apart from the others, and
+/// members of large ones look at the small alone; in a dense world, where most islands are nearly full, that is next to nobody.
+/// </para>
+/// <para>
 /// Circles are kept by their centres in hashed squares whose side is the join distance and twice the largest radius, so nine squares hold everybody who
 /// matters. Squares that share a hash cost a few wasted looks, for distance decides anyway; and no coordinate is too far.
 /// </para>
@@ -28,17 +32,25 @@ internal readonly record struct Contact(int IslandA, int IslandB, int SlotA, int
 internal sealed class NeighbourIndex
 {
     /// <summary>The largest radius, as a part of the join distance: larger ones mean fewer looks, each at more people.</summary>
-    private const double LargestRadius = 0.25;
+    private const double LargestRadius = 0.5;
     private const double RoundingMargin = 0.99999;
     private const int Absent = -2;
 
-    private Circle[] clear = [];
-    private int[] next = [];
+    /// <summary>What a look reads of everybody in a bucket, side by side: most are dismissed for their circle alone.</summary>
+    private struct Node
+    {
+        public Circle Clear;
+        public int Next;
+    }
+
+    private Node[] nodes = [];
     private int[] previous = [];
     private int[] bucketOf = [];
     private bool[] isActive = [];
+    /// <summary>First slot of each bucket: those of small islands, then, from <see cref="largeBase"/> on, those of large ones.</summary>
     private int[] heads = [];
     private int mask;
+    private int largeBase;
     private int capacity;
     private double joinDistance;
     private double largest;
@@ -60,13 +72,12 @@ internal sealed class NeighbourIndex
         {
             int old = capacity;
             capacity = world.Capacity;
-            Array.Resize(ref clear, capacity);
-            Array.Resize(ref next, capacity);
+            Array.Resize(ref nodes, capacity);
             Array.Resize(ref previous, capacity);
             Array.Resize(ref bucketOf, capacity);
             Array.Resize(ref isActive, capacity);
             bucketOf.AsSpan(old).Fill(Absent);
-            mask = (int)Math.Min(1 << 30, BitOperations.RoundUpToPowerOf2((uint)capacity)) - 1;
+            mask = (int)Math.Min(1 << 30, BitOperations.RoundUpToPowerOf2((uint)capacity) * 2) - 1;
             moved = true;
         }
         if (moved)
@@ -87,20 +98,23 @@ internal sealed class NeighbourIndex
     /// by newcomers who look around before it does.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void Moved(int slot, Point to)
+    public void Moved(World world, int slot, Point to)
     {
-        if (bucketOf[slot] != Absent && !clear[slot].Holds(to))
-            LeaveCircle(slot, to);
+        if (bucketOf[slot] != Absent && !nodes[slot].Clear.Holds(to))
+            LeaveCircle(world, slot, to);
     }
 
-    private void LeaveCircle(int slot, Point to)
+    private void LeaveCircle(World world, int slot, Point to)
     {
-        Place(slot, to);
-        clear[slot].Radius = 0;
+        Place(slot, to, IsSmall(world.Islands[world.Bodies[slot].Island].Count));
+        nodes[slot].Clear.Radius = 0;
         Activate(slot);
     }
 
-    /// <summary>An island has room again: its members come back into the index, and look around at the next search.</summary>
+    /// <summary>True when an island of this size fits with another of its size.</summary>
+    public bool IsSmall(int count) => 2L * count <= cap;
+
+    /// <summary>An island has become small, or has room again: its members are kept with those like them, and look around at the next search.</summary>
     public void Expose(World world, int island)
     {
         int first = world.Islands[island].First, slot = first;
@@ -108,8 +122,8 @@ internal sealed class NeighbourIndex
             return;
         do
         {
-            LeaveCircle(slot, world.At[slot]);
-            slot = world.Next[slot];
+            LeaveCircle(world, slot, world.Bodies[slot].At);
+            slot = world.Bodies[slot].Next;
         }
         while (slot != first);
     }
@@ -143,12 +157,12 @@ internal sealed class NeighbourIndex
         for (int i = 0; i < active.Count; i++)
         {
             int slot = active.Span[i];
-            if (!isActive[slot] || world.IslandOf[slot] < 0)
+            if (!isActive[slot] || world.Bodies[slot].Island < 0)
             {
                 isActive[slot] = false;
                 continue;
             }
-            bool fresh = (world.Islands[world.IslandOf[slot]].Pending & Pending.Fresh) != 0;
+            bool fresh = (world.Islands[world.Bodies[slot].Island].Pending & Pending.Fresh) != 0;
             if (newcomersOnly)
             {
                 // What a newcomer finds may have to wait for a flush of everything, so it stays active.
@@ -165,35 +179,44 @@ internal sealed class NeighbourIndex
 
     private void Look(World world, int slot, Pool<Contact> contacts)
     {
-        int island = world.IslandOf[slot], size = world.Islands[island].Count;
+        int island = world.Bodies[slot].Island, size = world.Islands[island].Count;
         if (size >= cap)
         {
             Remove(slot);
             return;
         }
-        Point at = world.At[slot];
-        Place(slot, at);
+        Point at = world.Bodies[slot].At;
+        bool small = IsSmall(size);
+        Place(slot, at, small);
         double radius = largest;
         int column = Coordinate(at.X), row = Coordinate(at.Z);
         for (int z = -1; z <= 1; z++)
+        {
+            int start = RowStart(row + z);
             for (int x = -1; x <= 1; x++)
-                radius = LookInto(world, Bucket(column + x, row + z), slot, at, island, size, radius, contacts);
-        clear[slot].Radius = (float)(radius * RoundingMargin);
+            {
+                int bucket = (start + column + x) & mask;
+                radius = LookInto(world, bucket, slot, at, island, size, radius, contacts);
+                if (small)
+                    radius = LookInto(world, bucket + largeBase, slot, at, island, size, radius, contacts);
+            }
+        }
+        nodes[slot].Clear.Radius = (float)(radius * RoundingMargin);
     }
 
     private double LookInto(World world, int bucket, int slot, Point at, int island, int size, double radius, Pool<Contact> contacts)
     {
-        for (int other = heads[bucket]; other >= 0; other = next[other])
+        for (int other = heads[bucket]; other >= 0; other = nodes[other].Next)
         {
-            ref Circle circle = ref clear[other];
-            double centres = Math.Sqrt(at.SquaredDistance(new Point(circle.X, circle.Z)));
-            double room = centres - joinDistance - circle.Radius;
-            if (room >= radius)
+            ref Circle circle = ref nodes[other].Clear;
+            double apart = at.SquaredDistance(new Point(circle.X, circle.Z)), matters = joinDistance + circle.Radius + radius;
+            if (apart >= matters * matters)
                 continue;
-            int otherIsland = world.IslandOf[other];
+            double centres = Math.Sqrt(apart), room = centres - joinDistance - circle.Radius;
+            int otherIsland = world.Bodies[other].Island;
             if (otherIsland == island || world.Islands[otherIsland].Count + size > cap)
                 continue;
-            double squared = at.SquaredDistance(world.At[other]);
+            double squared = at.SquaredDistance(world.Bodies[other].At);
             if (squared <= joinDistance * joinDistance)
             {
                 Meet(contacts, new Contact(island, otherIsland, slot, other));
@@ -216,7 +239,7 @@ internal sealed class NeighbourIndex
     private void CutDown(World world, int slot, ref Circle circle, double radius)
     {
         circle.Radius = (float)(Math.Max(0, radius) * RoundingMargin);
-        if (!circle.Holds(world.At[slot]))
+        if (!circle.Holds(world.Bodies[slot].At))
             Activate(slot);
     }
 
@@ -236,11 +259,11 @@ internal sealed class NeighbourIndex
             lastContact[contact.IslandB] = 0;
     }
 
-    private void Place(int slot, Point at)
+    private void Place(int slot, Point at, bool small)
     {
-        clear[slot].X = at.X;
-        clear[slot].Z = at.Z;
-        int bucket = Bucket(Coordinate(at.X), Coordinate(at.Z));
+        nodes[slot].Clear.X = at.X;
+        nodes[slot].Clear.Z = at.Z;
+        int bucket = Bucket(Coordinate(at.X), Coordinate(at.Z)) + (small ? 0 : largeBase);
         if (bucketOf[slot] == bucket)
             return;
         if (bucketOf[slot] != Absent)
@@ -251,7 +274,7 @@ internal sealed class NeighbourIndex
     private void LinkInto(int slot, int bucket)
     {
         int head = heads[bucket];
-        next[slot] = head;
+        nodes[slot].Next = head;
         previous[slot] = -1;
         if (head >= 0)
             previous[head] = slot;
@@ -261,9 +284,9 @@ internal sealed class NeighbourIndex
 
     private void Unlink(int slot)
     {
-        int before = previous[slot], after = next[slot];
+        int before = previous[slot], after = nodes[slot].Next;
         if (before >= 0)
-            next[before] = after;
+            nodes[before].Next = after;
         else
             heads[bucketOf[slot]] = after;
         if (after >= 0)
@@ -272,23 +295,23 @@ internal sealed class NeighbourIndex
 
     private void Rehash()
     {
-        if (heads.Length != mask + 1)
-            heads = new int[mask + 1];
+        int oldBase = largeBase;
+        largeBase = mask + 1;
+        if (heads.Length != 2 * largeBase)
+            heads = new int[2 * largeBase];
         heads.AsSpan().Fill(-1);
         for (int slot = 0; slot < capacity; slot++)
             if (bucketOf[slot] != Absent)
-                LinkInto(slot, Bucket(Coordinate(clear[slot].X), Coordinate(clear[slot].Z)));
+                LinkInto(slot, Bucket(Coordinate(nodes[slot].Clear.X), Coordinate(nodes[slot].Clear.Z)) + (bucketOf[slot] < oldBase ? 0 : largeBase));
     }
 
     // Saturated far out: monotone and never stretching, so the nine squares still hold everybody near.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private int Coordinate(float metres) => (int)Math.Clamp(Math.Floor(metres * perMetre), -(1 << 28), 1 << 28);
 
+    private int Bucket(int column, int row) => (RowStart(row) + column) & mask;
+
+    /// <summary>A row's squares lie side by side from here on, so that three neighbours are one look into memory.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private int Bucket(int column, int row)
-    {
-        ulong key = ((ulong)(uint)row << 32) | (uint)column;
-        key *= 0x9E3779B97F4A7C15UL;
-        return (int)(key >> 34) & mask;
-    }
+    private static int RowStart(int row) => (int)((uint)row * 0x9E3779B97F4A7C15UL >> 29);
 }

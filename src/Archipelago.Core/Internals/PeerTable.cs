@@ -41,16 +41,23 @@ internal sealed class PeerTable
     private const int ChunkMask = ChunkSize - 1;
     private const int MaxChunks = int.MaxValue / ChunkSize / 8;
 
-    private const long Free = 0, Alive = 1, Removed = 2, StateMask = 3;
+    private const uint Free = 0, Alive = 1, Removed = 2, StateMask = 3;
+    private const uint MaxGeneration = uint.MaxValue >> 2;
+
+    /// <summary>All that a report touches, in one quarter of a cache line.</summary>
+    internal struct Slot
+    {
+        public long Xz;
+        public float Y;
+        public uint State;
+    }
 
     internal sealed class Chunk
     {
-        public readonly long[] Xz = new long[ChunkSize];
-        public readonly float[] Y = new float[ChunkSize];
-        public readonly long[] State = new long[ChunkSize];
+        public readonly Slot[] Slots = new Slot[ChunkSize];
+        public readonly byte[] Moved = new byte[ChunkSize];
         public readonly long[] Preference = new long[ChunkSize];
         public readonly long[] AddOrder = new long[ChunkSize];
-        public readonly byte[] Moved = new byte[ChunkSize];
         public readonly int[] NextPending = new int[ChunkSize];
         public readonly int[] NextRemoved = new int[ChunkSize];
     }
@@ -78,22 +85,22 @@ internal sealed class PeerTable
         int slot = TakeSlot();
         Chunk chunk = ChunkOf(slot);
         int i = slot & ChunkMask;
-        chunk.Y[i] = position.Y;
-        chunk.Xz[i] = PackXz(position.X, position.Z);
+        chunk.Slots[i].Y = position.Y;
+        chunk.Slots[i].Xz = PackXz(position.X, position.Z);
         chunk.Preference[i] = preference;
         chunk.AddOrder[i] = Interlocked.Increment(ref addCounter);
-        long alive = (chunk.State[i] & ~StateMask) | Alive;
-        Volatile.Write(ref chunk.State[i], alive);
+        uint alive = (chunk.Slots[i].State & ~StateMask) | Alive;
+        Volatile.Write(ref chunk.Slots[i].State, alive);
         Push(ref pendingHead, chunk.NextPending, slot);
-        return new PeerHandle(slot, (uint)(alive >> 2));
+        return new PeerHandle(slot, alive >> 2);
     }
 
     public bool Move(PeerHandle peer, float x, float y, float z)
     {
         if (!TryFind(peer, out Chunk chunk, out int i))
             return false;
-        Volatile.Write(ref chunk.Y[i], y);
-        Volatile.Write(ref chunk.Xz[i], PackXz(x, z));
+        Volatile.Write(ref chunk.Slots[i].Y, y);
+        Volatile.Write(ref chunk.Slots[i].Xz, PackXz(x, z));
         // Released after the place: whoever sees the flag sees the place. Partner: the fence in TakeMoved.
         Volatile.Write(ref chunk.Moved[i], 1);
         return true;
@@ -111,8 +118,8 @@ internal sealed class PeerTable
     {
         if (!TryFind(peer, out Chunk chunk, out int i))
             return false;
-        long alive = ((long)peer.Generation << 2) | Alive;
-        if (Interlocked.CompareExchange(ref chunk.State[i], (alive & ~StateMask) | Removed, alive) != alive)
+        uint alive = (peer.Generation << 2) | Alive;
+        if (Interlocked.CompareExchange(ref chunk.Slots[i].State, (alive & ~StateMask) | Removed, alive) != alive)
             return false;
         Push(ref removedHead, chunk.NextRemoved, peer.Slot);
         return true;
@@ -131,7 +138,7 @@ internal sealed class PeerTable
         }
         chunk = table[c];
         i = peer.Slot & ChunkMask;
-        return Volatile.Read(ref chunk.State[i]) == (((long)peer.Generation << 2) | Alive);
+        return Volatile.Read(ref chunk.Slots[i].State) == ((peer.Generation << 2) | Alive);
     }
 
     // ---- the flush's side: one thread at a time ----
@@ -146,20 +153,20 @@ internal sealed class PeerTable
 
     public int NextRemoved(int slot) => ChunkOf(slot).NextRemoved[slot & ChunkMask];
 
-    public bool IsAlive(int slot) => (Volatile.Read(ref ChunkOf(slot).State[slot & ChunkMask]) & StateMask) == Alive;
+    public bool IsAlive(int slot) => (Volatile.Read(ref ChunkOf(slot).Slots[slot & ChunkMask].State) & StateMask) == Alive;
 
-    public uint Generation(int slot) => (uint)(Volatile.Read(ref ChunkOf(slot).State[slot & ChunkMask]) >> 2);
+    public uint Generation(int slot) => Volatile.Read(ref ChunkOf(slot).Slots[slot & ChunkMask].State) >> 2;
 
     public long AddOrder(int slot) => ChunkOf(slot).AddOrder[slot & ChunkMask];
 
     public long Preference(int slot) => Volatile.Read(ref ChunkOf(slot).Preference[slot & ChunkMask]);
 
-    public float Height(int slot) => Volatile.Read(ref ChunkOf(slot).Y[slot & ChunkMask]);
+    public float Height(int slot) => Volatile.Read(ref ChunkOf(slot).Slots[slot & ChunkMask].Y);
 
     /// <summary>The last report of x and z, read in one piece.</summary>
     public Point Ground(int slot)
     {
-        long word = Volatile.Read(ref ChunkOf(slot).Xz[slot & ChunkMask]);
+        long word = Volatile.Read(ref ChunkOf(slot).Slots[slot & ChunkMask].Xz);
         return new Point(BitConverter.Int32BitsToSingle((int)(word >> 32)), BitConverter.Int32BitsToSingle((int)word));
     }
 
@@ -195,7 +202,7 @@ internal sealed class PeerTable
             Interlocked.MemoryBarrier();
             foreach (int i in movedInChunk.AsSpan(0, n))
             {
-                long word = Volatile.Read(ref chunk.Xz[i]);
+                long word = Volatile.Read(ref chunk.Slots[i].Xz);
                 consumer.Take((c << ChunkBits) + i, new Point(BitConverter.Int32BitsToSingle((int)(word >> 32)), BitConverter.Int32BitsToSingle((int)word)));
             }
         }
@@ -208,10 +215,10 @@ internal sealed class PeerTable
     {
         Chunk chunk = ChunkOf(slot);
         int i = slot & ChunkMask;
-        uint generation = (uint)(chunk.State[i] >> 2) + 1;
-        if (generation == 0)
-            return; // Four thousand million lives: the slot retires rather than let an ancient handle match.
-        Volatile.Write(ref chunk.State[i], ((long)generation << 2) | Free);
+        uint generation = (chunk.Slots[i].State >> 2) + 1;
+        if (generation > MaxGeneration)
+            return; // A thousand million lives: the slot retires rather than let an ancient handle match.
+        Volatile.Write(ref chunk.Slots[i].State, (generation << 2) | Free);
         long head = Volatile.Read(ref freeHead);
         while (true)
         {
@@ -251,7 +258,7 @@ internal sealed class PeerTable
         int fresh = Interlocked.Increment(ref slotCount) - 1;
         GrowTo(fresh >> ChunkBits);
         Chunk chunk = ChunkOf(fresh);
-        chunk.State[fresh & ChunkMask] = (1L << 2) | Free;
+        chunk.Slots[fresh & ChunkMask].State = (1u << 2) | Free;
         return fresh;
     }
 

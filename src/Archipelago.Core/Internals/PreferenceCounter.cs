@@ -23,7 +23,7 @@ internal sealed class PreferenceCounter(PeerTable peers)
                 if (count > bestCount)
                     (best, bestCount) = (preference, count);
             }
-            slot = world.Next[slot];
+            slot = world.Bodies[slot].Next;
         }
         while (slot != first);
         return best;

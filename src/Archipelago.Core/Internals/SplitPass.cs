@@ -11,6 +11,9 @@ internal sealed class SplitPass(NeighbourIndex neighbours)
     /// <summary>Keeps circles clear of rounding: radii are stored as floats.</summary>
     private const double RoundingMargin = 0.99999;
 
+    /// <summary>Edges longer than this part of the leave distance (squared) are replaced before they break, if a shorter one is to be had.</summary>
+    private const double ReplaceAbove = 0.5;
+
     private readonly TreeBuilder trees = new();
     private readonly Pool<int> members = new();
     private readonly Pool<Component> components = new();
@@ -37,36 +40,65 @@ internal sealed class SplitPass(NeighbourIndex neighbours)
         }
     }
 
-    /// <summary>Measures the edges of an island's tree and draws the tie circles anew; false when an edge is too long, and the circles are then void.</summary>
+    /// <summary>
+    /// Measures the edges of an island's tree and draws the tie circles anew. An edge that is too long is replaced by one to the nearest member that
+    /// does not hang on it; false when there is none in reach, and the circles are then void.
+    /// </summary>
     public static bool Measure(World world, int index, double leaveDistance)
     {
         int first = world.Islands[index].First, slot = first;
         do
         {
-            Point at = world.At[slot];
-            world.Tie[slot] = new Circle { X = at.X, Z = at.Z, Radius = float.PositiveInfinity };
-            slot = world.Next[slot];
+            Point at = world.Bodies[slot].At;
+            world.Bodies[slot].Tie = new Circle { X = at.X, Z = at.Z, Radius = float.PositiveInfinity };
+            slot = world.Bodies[slot].Next;
         }
         while (slot != first);
 
-        double squared = leaveDistance * leaveDistance;
+        double squared = leaveDistance * leaveDistance, replaceAbove = squared * ReplaceAbove;
         do
         {
-            int parent = world.Parent[slot];
+            int parent = world.Bodies[slot].Parent;
             if (parent >= 0)
             {
-                double length = world.At[slot].SquaredDistance(world.At[parent]);
-                if (length > squared)
-                    return false;
+                double length = world.Bodies[slot].At.SquaredDistance(world.Bodies[parent].At);
+                if (length > replaceAbove)
+                {
+                    parent = HangOnNearest(world, slot, ref length);
+                    if (length > squared)
+                        return false;
+                    world.Bodies[slot].Parent = parent;
+                }
                 // Each end may use up half of what is left.
                 float half = (float)((leaveDistance - Math.Sqrt(length)) / 2 * RoundingMargin);
-                world.Tie[slot].Radius = Math.Min(world.Tie[slot].Radius, half);
-                world.Tie[parent].Radius = Math.Min(world.Tie[parent].Radius, half);
+                world.Bodies[slot].Tie.Radius = Math.Min(world.Bodies[slot].Tie.Radius, half);
+                world.Bodies[parent].Tie.Radius = Math.Min(world.Bodies[parent].Tie.Radius, half);
             }
-            slot = world.Next[slot];
+            slot = world.Bodies[slot].Next;
         }
         while (slot != first);
         return true;
+    }
+
+    /// <summary>The nearest member outside the slot's own subtree, and its squared distance, where it is nearer than the present parent.</summary>
+    private static int HangOnNearest(World world, int slot, ref double length)
+    {
+        int best = world.Bodies[slot].Parent;
+        Point at = world.Bodies[slot].At;
+        for (int other = world.Bodies[slot].Next; other != slot; other = world.Bodies[other].Next)
+        {
+            double squared = at.SquaredDistance(world.Bodies[other].At);
+            if (squared < length && !HangsOn(world, other, slot))
+                (best, length) = (other, squared);
+        }
+        return best;
+    }
+
+    private static bool HangsOn(World world, int slot, int above)
+    {
+        while (slot >= 0 && slot != above)
+            slot = world.Bodies[slot].Parent;
+        return slot == above;
     }
 
     private void Rebuild(World world, int index, IslandOptions rules)
@@ -76,7 +108,7 @@ internal sealed class SplitPass(NeighbourIndex neighbours)
         do
         {
             members.Add(slot);
-            slot = world.Next[slot];
+            slot = world.Bodies[slot].Next;
         }
         while (slot != first);
 
@@ -113,10 +145,10 @@ internal sealed class SplitPass(NeighbourIndex neighbours)
         leaving.Span.Sort(static (a, b) => a.Earliest.CompareTo(b.Earliest));
         foreach ((_, int c) in leaving.Span)
         {
-            int parent = world.Parent[parts[c].Slot];
+            int parent = world.Bodies[parts[c].Slot].Parent;
             world.Detach(parts[c].Slot);
             parts[c].Island = world.CreateIsland(parts[c].Slot);
-            world.Parent[parts[c].Slot] = parent;
+            world.Bodies[parts[c].Slot].Parent = parent;
         }
 
         ReadOnlySpan<int> of = componentOf.Span;

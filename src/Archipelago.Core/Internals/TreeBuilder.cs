@@ -26,7 +26,7 @@ internal sealed class TreeBuilder
     public int Build(World world, ReadOnlySpan<int> slots, double distance)
     {
         foreach (int slot in slots)
-            world.Parent[slot] = -1;
+            world.Bodies[slot].Parent = -1;
         sets.Reset(slots.Length);
         Connect(world, slots, distance / 2);
         if (sets.Sets > 1)
@@ -41,7 +41,7 @@ internal sealed class TreeBuilder
         {
             for (int i = 1; i < slots.Length; i++)
                 for (int j = 0; j < i; j++)
-                    if (world.At[slots[i]].SquaredDistance(world.At[slots[j]]) <= squared)
+                    if (world.Bodies[slots[i]].At.SquaredDistance(world.Bodies[slots[j]].At) <= squared)
                         Join(world, slots, j, i);
             return;
         }
@@ -51,7 +51,7 @@ internal sealed class TreeBuilder
         Span<int> sorted = order.Resize(slots.Length);
         for (int i = 0; i < slots.Length; i++)
         {
-            Point at = world.At[slots[i]];
+            Point at = world.Bodies[slots[i]].At;
             key[i] = cells.Key(at.X, at.Z);
             sorted[i] = i;
         }
@@ -134,5 +134,5 @@ internal sealed class TreeBuilder
         }
     }
 
-    private static bool Near(World world, int a, int b, double squared) => world.At[a].SquaredDistance(world.At[b]) <= squared;
+    private static bool Near(World world, int a, int b, double squared) => world.Bodies[a].At.SquaredDistance(world.Bodies[b].At) <= squared;
 }

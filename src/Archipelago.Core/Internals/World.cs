@@ -21,7 +21,7 @@ internal enum Pending : byte
     Fresh = 8,
 }
 
-/// <summary>One island as the flush keeps it. Its members form a ring through <see cref="World.Next"/> and a tree through <see cref="World.Parent"/>.</summary>
+/// <summary>One island as the flush keeps it. Its members form a ring through <see cref="Body.Next"/> and a tree through <see cref="Body.Parent"/>.</summary>
 internal struct Island
 {
     /// <summary>The public number; 0 until the flush that created the island ends.</summary>
@@ -58,6 +58,24 @@ internal struct Circle
     }
 }
 
+/// <summary>What a flush looks up about a peer more than once a flush: half a cache line.</summary>
+internal struct Body
+{
+    public Point At;
+
+    /// <summary>While all members of an island stay inside theirs, no edge of its tree is longer than the leave distance.</summary>
+    public Circle Tie;
+
+    /// <summary>The other end of the member's edge towards the root of its island's tree; -1 at the root.</summary>
+    public int Parent;
+
+    /// <summary>The next member of the island's ring.</summary>
+    public int Next;
+
+    /// <summary>Index of the island; -1 outside any.</summary>
+    public int Island;
+}
+
 /// <summary>A place on the ground.</summary>
 internal readonly record struct Point(float X, float Z)
 {
@@ -76,18 +94,10 @@ internal readonly record struct Point(float X, float Z)
 /// </summary>
 internal sealed class World
 {
-    public Point[] At = [];
+    public Body[] Bodies = [];
     public long[] AddOrder = [];
-    public int[] IslandOf = [];
-    public int[] Next = [];
     public int[] Previous = [];
     public long[] Announced = [];
-
-    /// <summary>The other end of the member's edge towards the root of its island's tree; -1 at the root.</summary>
-    public int[] Parent = [];
-
-    /// <summary>While all members of an island stay inside theirs, no edge of its tree is longer than the leave distance.</summary>
-    public Circle[] Tie = [];
 
     public int Capacity;
 
@@ -121,15 +131,12 @@ internal sealed class World
         while (size < slots)
             size = checked(size * 2);
         int old = Capacity;
-        Array.Resize(ref At, size);
+        Array.Resize(ref Bodies, size);
         Array.Resize(ref AddOrder, size);
-        Array.Resize(ref IslandOf, size);
-        Array.Resize(ref Next, size);
         Array.Resize(ref Previous, size);
         Array.Resize(ref Announced, size);
-        Array.Resize(ref Parent, size);
-        Array.Resize(ref Tie, size);
-        IslandOf.AsSpan(old).Fill(-1);
+        foreach (ref Body body in Bodies.AsSpan(old))
+            body.Island = -1;
         Capacity = size;
     }
 
@@ -142,10 +149,10 @@ internal sealed class World
         // An index that was freed and is used again may still be on the list of touched islands.
         Islands[index] = new Island { Order = nextOrder++, First = slot, Count = 1, Pending = Islands[index].Pending & Pending.Listed };
         IslandCount++;
-        IslandOf[slot] = index;
-        Next[slot] = Previous[slot] = slot;
-        Parent[slot] = -1;
-        Tie[slot].Radius = float.PositiveInfinity;
+        Bodies[slot].Island = index;
+        Bodies[slot].Next = Previous[slot] = slot;
+        Bodies[slot].Parent = -1;
+        Bodies[slot].Tie.Radius = float.PositiveInfinity;
         created.Add(index);
         Reassigned.Add(slot);
         return index;
@@ -164,11 +171,11 @@ internal sealed class World
     {
         ref Island island = ref Islands[index];
         int first = island.First, last = Previous[first];
-        Next[last] = slot;
+        Bodies[last].Next = slot;
         Previous[slot] = last;
-        Next[slot] = first;
+        Bodies[slot].Next = first;
         Previous[first] = slot;
-        IslandOf[slot] = index;
+        Bodies[slot].Island = index;
         island.Count++;
         Reassigned.Add(slot);
     }
@@ -176,16 +183,16 @@ internal sealed class World
     /// <summary>Takes a slot out of its island's ring; the island disappears with its last member.</summary>
     public void Detach(int slot)
     {
-        int index = IslandOf[slot];
+        int index = Bodies[slot].Island;
         ref Island island = ref Islands[index];
-        IslandOf[slot] = -1;
+        Bodies[slot].Island = -1;
         if (--island.Count == 0)
         {
             Release(index);
             return;
         }
-        int next = Next[slot], previous = Previous[slot];
-        Next[previous] = next;
+        int next = Bodies[slot].Next, previous = Previous[slot];
+        Bodies[previous].Next = next;
         Previous[next] = previous;
         if (island.First == slot)
             island.First = next;
@@ -201,18 +208,18 @@ internal sealed class World
         int slot = head;
         do
         {
-            IslandOf[slot] = target;
+            Bodies[slot].Island = target;
             Reassigned.Add(slot);
-            slot = Next[slot];
+            slot = Bodies[slot].Next;
         }
         while (slot != head);
         Link(from, to);
 
         ref Island into = ref Islands[target];
         int first = into.First, last = Previous[first];
-        Next[last] = head;
+        Bodies[last].Next = head;
         Previous[head] = last;
-        Next[tail] = first;
+        Bodies[tail].Next = first;
         Previous[first] = tail;
         into.Count += Islands[absorbed].Count;
         // A tree that was to be built again lends that to the whole.
@@ -226,8 +233,8 @@ internal sealed class World
         int above = parent, slot = child;
         while (slot >= 0)
         {
-            int next = Parent[slot];
-            Parent[slot] = above;
+            int next = Bodies[slot].Parent;
+            Bodies[slot].Parent = above;
             above = slot;
             slot = next;
         }
