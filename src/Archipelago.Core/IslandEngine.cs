@@ -17,7 +17,7 @@ namespace Archipelago.Core;
 /// islands created. A world in which nobody moves does not change.
 /// </para>
 /// </remarks>
-public sealed class IslandEngine : IDisposable
+public sealed partial class IslandEngine : IDisposable
 {
     private readonly PeerTable peers = new();
     private readonly World world = new();
@@ -60,6 +60,8 @@ public sealed class IslandEngine : IDisposable
             Volatile.Write(ref options, value);
         }
     }
+
+    internal PeerTable Table => peers;
 
     /// <summary>One more than the largest <see cref="PeerHandle.Slot"/> handed out so far.</summary>
     public int SlotCount => peers.SlotCount;
@@ -249,8 +251,9 @@ public sealed class IslandEngine : IDisposable
                 if (left == rules.MaxIslandSize - 1 || left == rules.MaxIslandSize / 2)
                     neighbours.Expose(world, island);
             }
-            peers.Recycle(slot);
+            peers.Retire(slot);
         }
+        peers.RecycleRetired();
     }
 
     /// <summary>Under other rules every edge and every circle has to be drawn anew.</summary>

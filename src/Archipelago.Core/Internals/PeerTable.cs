@@ -18,7 +18,7 @@ internal interface IMoveConsumer
 /// <list type="number">
 /// <item>Free → Alive: <see cref="Add"/>, by whoever took the slot from <c>free</c> or from the end; nobody else touches it meanwhile.</item>
 /// <item>Alive → Removed: <see cref="Remove"/>, by compare-and-set, so that exactly one caller wins.</item>
-/// <item>Removed → Free with the next generation: <see cref="Recycle"/>, by the flush.</item>
+/// <item>Removed → Free with the next generation: <see cref="RecycleRetired"/>, by the flush, when no report can be on its way (<see cref="Producers"/>).</item>
 /// </list>
 /// <para>
 /// Shared fields and what orders them. <c>Xz</c>: written by any producer with a release store, read by the flush with an acquire load; x and z
@@ -97,21 +97,28 @@ internal sealed class PeerTable
 
     public bool Move(PeerHandle peer, float x, float y, float z)
     {
-        if (!TryFind(peer, out Chunk chunk, out int i))
-            return false;
-        Volatile.Write(ref chunk.Slots[i].Y, y);
-        Volatile.Write(ref chunk.Slots[i].Xz, PackXz(x, z));
-        // Released after the place: whoever sees the flag sees the place. Partner: the fence in TakeMoved.
-        Volatile.Write(ref chunk.Moved[i], 1);
-        return true;
+        Producers.Record producer = Producers.Enter();
+        bool found = TryFind(peer, out Chunk chunk, out int i);
+        if (found)
+        {
+            Hook(TestPoint.BeforeReport);
+            Volatile.Write(ref chunk.Slots[i].Y, y);
+            Volatile.Write(ref chunk.Slots[i].Xz, PackXz(x, z));
+            // Released after the place: whoever sees the flag sees the place. Partner: the fence in TakeMoved.
+            Volatile.Write(ref chunk.Moved[i], 1);
+        }
+        Producers.Leave(producer);
+        return found;
     }
 
     public bool Prefer(PeerHandle peer, long island)
     {
-        if (!TryFind(peer, out Chunk chunk, out int i))
-            return false;
-        Volatile.Write(ref chunk.Preference[i], island);
-        return true;
+        Producers.Record producer = Producers.Enter();
+        bool found = TryFind(peer, out Chunk chunk, out int i);
+        if (found)
+            Volatile.Write(ref chunk.Preference[i], island);
+        Producers.Leave(producer);
+        return found;
     }
 
     public bool Remove(PeerHandle peer)
@@ -199,6 +206,7 @@ internal sealed class PeerTable
             }
             if (n == 0)
                 continue;
+            Hook(TestPoint.FlagsCleared);
             Interlocked.MemoryBarrier();
             foreach (int i in movedInChunk.AsSpan(0, n))
             {
@@ -210,8 +218,47 @@ internal sealed class PeerTable
 
     private readonly int[] movedInChunk = new int[ChunkSize];
 
+    /// <summary>Gives up a removed slot; it is handed out again once no report can be on its way into it.</summary>
+    public void Retire(int slot) => retired.Add(slot);
+
+    /// <summary>Called once a flush: hands out again what can be.</summary>
+    public void RecycleRetired()
+    {
+        if (waiting.Count == 0)
+        {
+            if (retired.Count == 0)
+                return;
+            foreach (int slot in retired.Span)
+                waiting.Add(slot);
+            retired.Clear();
+            Producers.Observe(insideReport);
+        }
+        if (!Producers.HaveLeft(insideReport))
+            return;
+        foreach (int slot in waiting.Span)
+            Recycle(slot);
+        waiting.Clear();
+    }
+
+    private readonly Pool<int> retired = new();
+    private readonly Pool<int> waiting = new();
+    private readonly Pool<(Producers.Record Record, long Sequence)> insideReport = new();
+
+    /// <summary>Where a test may step in between two steps of an operation.</summary>
+    internal enum TestPoint
+    {
+        BeforeReport,
+        FlagsCleared,
+    }
+
+    /// <summary>Called at each test point in debug builds; release builds have no trace of it.</summary>
+    internal Action<TestPoint>? TestHook { get; set; }
+
+    [System.Diagnostics.Conditional("DEBUG")]
+    private void Hook(TestPoint point) => TestHook?.Invoke(point);
+
     /// <summary>Gives a removed slot back, under its next generation.</summary>
-    public void Recycle(int slot)
+    private void Recycle(int slot)
     {
         Chunk chunk = ChunkOf(slot);
         int i = slot & ChunkMask;
@@ -228,6 +275,40 @@ internal sealed class PeerTable
                 return;
             head = seen;
         }
+    }
+
+    // ---- restoring: before anybody else knows the table ----
+
+    /// <summary>How many peers were ever added.</summary>
+    public long AddCounter
+    {
+        get => Interlocked.Read(ref addCounter);
+        set => addCounter = value;
+    }
+
+    public void Restore(int slot, uint generation, in Position position, long preference, long addOrder)
+    {
+        Chunk chunk = Reserve(slot);
+        int i = slot & ChunkMask;
+        chunk.Slots[i] = new Slot { Xz = PackXz(position.X, position.Z), Y = position.Y, State = (generation << 2) | Alive };
+        chunk.Preference[i] = preference;
+        chunk.AddOrder[i] = addOrder;
+    }
+
+    public void RestoreFree(int slot, uint generation)
+    {
+        Reserve(slot).Slots[slot & ChunkMask].State = (generation << 2) | Removed;
+        Recycle(slot);
+    }
+
+    /// <summary>Puts a restored peer on the list of newcomers.</summary>
+    public void AwaitFlush(int slot) => Push(ref pendingHead, ChunkOf(slot).NextPending, slot);
+
+    private Chunk Reserve(int slot)
+    {
+        GrowTo(slot >> ChunkBits);
+        slotCount = Math.Max(slotCount, slot + 1);
+        return ChunkOf(slot);
     }
 
     private static void Push(ref int head, int[] next, int slot)

@@ -1,0 +1,129 @@
+using System.Buffers;
+
+namespace Archipelago.Core.Tests;
+
+public class PersistenceTests
+{
+    private static byte[] Save(IslandEngine engine)
+    {
+        var buffer = new ArrayBufferWriter<byte>();
+        engine.Save(buffer);
+        return buffer.WrittenSpan.ToArray();
+    }
+
+    private static string Picture(IslandEngine engine)
+    {
+        engine.PublishSnapshot();
+        using IslandSnapshot snapshot = engine.AcquireSnapshot();
+        return string.Join(" | ", snapshot.Islands.ToArray().Select(i => $"{i.Id}: {string.Join(",", snapshot.MembersOf(i).ToArray().Select(m => $"{m.Peer}@{m.Position}").Order())}"));
+    }
+
+    [Fact]
+    public void What_is_restored_goes_on_as_if_nothing_had_happened()
+    {
+        using var engine = new IslandEngine(new IslandOptions { MaxIslandSize = 7, JoinDistance = 60, LeaveDistance = 75 });
+        var random = new Random(3);
+        var handles = new List<PeerHandle>();
+        for (int i = 0; i < 80; i++)
+            handles.Add(engine.Add(new Position(400 * random.NextSingle(), i, 400 * random.NextSingle()), new IslandId(i % 3)));
+        engine.Flush();
+        foreach (PeerHandle gone in handles.Take(5))
+            engine.Remove(gone);
+        engine.Flush();
+
+        using IslandEngine restored = IslandEngine.Restore(Save(engine));
+        Assert.Equal(engine.Options, restored.Options);
+        Assert.Equal(Picture(engine), Picture(restored));
+        Assert.False(restored.Move(handles[0], default));
+        Assert.Empty(restored.Flush().Changes.ToArray());
+        for (int tick = 0; tick < 30; tick++)
+        {
+            foreach (PeerHandle peer in handles.Skip(5))
+            {
+                var to = new Position(400 * random.NextSingle(), 0, 400 * random.NextSingle());
+                Assert.True(engine.Move(peer, to));
+                Assert.True(restored.Move(peer, to));
+            }
+            Assert.Equal(
+                engine.Flush().Changes.ToArray().OrderBy(c => c.Peer.Slot),
+                restored.Flush().Changes.ToArray().OrderBy(c => c.Peer.Slot));
+        }
+        Assert.Equal(Picture(engine), Picture(restored));
+    }
+
+    [Fact]
+    public void What_was_reported_since_the_last_flush_is_kept()
+    {
+        using var engine = new IslandEngine();
+        PeerHandle stays = engine.Add(default), leaves = engine.Add(default);
+        engine.Flush();
+        engine.Remove(leaves);
+        engine.Move(stays, new Position(500, 0, 0));
+        PeerHandle comes = engine.Add(new Position(500, 0, 10));
+        using IslandEngine restored = IslandEngine.Restore(Save(engine));
+        Assert.Equal([new IslandChange(comes, IslandId.None, new IslandId(1), IslandChangeCause.Newcomer)], restored.Flush().Changes.ToArray());
+        Assert.Equal(comes, Assert.Single(engine.Flush().Changes.ToArray()).Peer);
+        Assert.False(restored.Move(leaves, default));
+        // Numbers and slots go on where they were.
+        PeerHandle next = restored.Add(new Position(-500, 0, 0));
+        Assert.NotEqual(leaves, next);
+        Assert.Equal(new IslandId(2), Assert.Single(restored.Flush().Changes.ToArray()).To);
+    }
+
+    [Fact]
+    public void Damaged_bytes_are_refused_wherever_the_damage_is()
+    {
+        using var engine = new IslandEngine();
+        engine.Add(default);
+        engine.Add(new Position(1, 2, 3));
+        engine.Flush();
+        byte[] saved = Save(engine);
+        Assert.Throws<FormatException>(() => IslandEngine.Restore("not a state at all"u8));
+        for (int length = 0; length < saved.Length; length++)
+            Assert.Throws<FormatException>(() => IslandEngine.Restore(saved.AsSpan(0, length)));
+        byte[] newer = [.. saved];
+        newer[4] = 2;
+        Assert.Contains("version 2", Assert.Throws<FormatException>(() => IslandEngine.Restore(newer)).Message, StringComparison.Ordinal);
+        var random = new Random(5);
+        for (int i = 0; i < 3000; i++)
+        {
+            byte[] damaged = [.. saved];
+            damaged[random.Next(8, damaged.Length)] ^= (byte)(1 << random.Next(8));
+            try
+            {
+                using IslandEngine restored = IslandEngine.Restore(damaged);
+                restored.Flush();
+            }
+            catch (FormatException)
+            {
+                // Refused; what is accepted must at least be a world that can be flushed.
+            }
+        }
+    }
+}
+
+public class KeyedEngineTests
+{
+    [Fact]
+    public void Peers_are_known_by_the_embedders_own_ids()
+    {
+        using var engine = new IslandEngine<string>(new IslandOptions { MaxIslandSize = 2 });
+        Assert.True(engine.Report("ann", default));
+        Assert.True(engine.Report("bob", new Position(500, 0, 0)));
+        Assert.True(engine.Report("bob", new Position(5, 0, 0)));
+        Assert.False(engine.Report("eve", new Position(float.NaN, 0, 0)));
+        Assert.Equal(2, engine.Count);
+        IslandChange[] changes = engine.Engine.Flush().Changes.ToArray();
+        Assert.Equal(["ann", "bob"], changes.Select(c => engine.TryGetKey(c.Peer, out string? key) ? key : "?").Order());
+        Assert.All(changes, c => Assert.Equal(new IslandId(1), c.To));
+
+        Assert.True(engine.TryGetHandle("ann", out PeerHandle ann));
+        Assert.True(engine.Remove("ann"));
+        Assert.False(engine.Remove("ann"));
+        Assert.False(engine.TryGetKey(ann, out _));
+        Assert.False(engine.TryGetKey(default, out _));
+        Assert.False(engine.TryReport("ann".AsSpan(), default));
+        Assert.True(engine.Report("ann", default));
+        Assert.Equal(IslandId.None, Assert.Single(engine.Engine.Flush().Changes.ToArray()).From);
+    }
+}
