@@ -56,6 +56,7 @@ public class ProcessTests
     [InlineData("bots --url http://x", "--url must be", null, null)]
     [InlineData("bots --count many", "many", null, null)]
     [InlineData("fly", "fly", null, null)]
+    [InlineData("replay /nowhere/at/all", "/nowhere/at/all", null, null)]
     [InlineData("up", "SERVICE: LIVEKIT_API_SECRET is not set", "LIVEKIT_API_SECRET", "")]
     [InlineData("up", "SERVICE: LIVEKIT_ISLAND_SIZE is \"x\"; it must be a number.", "LIVEKIT_ISLAND_SIZE", "x")]
     public async Task Bad_input_is_told_in_a_line_with_exit_code_2(string arguments, string message, string? name, string? value)

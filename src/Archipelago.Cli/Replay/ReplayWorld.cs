@@ -1,0 +1,106 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using Archipelago.Core;
+using Archipelago.Protocol;
+
+namespace Archipelago.Cli.Replay;
+
+/// <summary>An engine that is driven by names, and writes what each flush did.</summary>
+internal sealed class ReplayWorld(Stream output)
+{
+    private sealed record Peer(string Name, PeerHandle Handle, long Added);
+
+    private readonly IslandEngine engine = new();
+    private readonly IslandNames names = new(null);
+    private readonly Dictionary<string, Peer> peers = new(StringComparer.Ordinal);
+    private readonly Dictionary<PeerHandle, Peer> byHandle = [];
+    private readonly Utf8JsonWriter json = new(output, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true });
+    private readonly List<Peer> sorting = [];
+    private long flushes;
+
+    public void SetOptions(in ReplayLine line) => engine.Options = new IslandOptions
+    {
+        JoinDistance = line.JoinDistance ?? engine.Options.JoinDistance,
+        LeaveDistance = line.LeaveDistance ?? engine.Options.LeaveDistance,
+        MaxIslandSize = line.MaxIslandSize ?? engine.Options.MaxIslandSize,
+    };
+
+    public void Move(string name, in Position position, bool prefers, string? prefer)
+    {
+        IslandId wish = prefer is null ? IslandId.None : names.TryParse(prefer, out long number) ? new IslandId(number) : IslandId.Unknown;
+        if (!peers.TryGetValue(name, out Peer? peer))
+        {
+            peer = new Peer(name, engine.Add(position, wish), flushes);
+            peers.Add(name, peer);
+            byHandle.Add(peer.Handle, peer);
+            return;
+        }
+        engine.Move(peer.Handle, position);
+        // Before its first flush a peer's last report decides alone.
+        if (prefers || peer.Added == flushes)
+            engine.Prefer(peer.Handle, wish);
+    }
+
+    public void Leave(string name)
+    {
+        if (!peers.Remove(name, out Peer? peer))
+            return;
+        byHandle.Remove(peer.Handle);
+        engine.Remove(peer.Handle);
+    }
+
+    public void Flush()
+    {
+        flushes++;
+        IslandChange[] changes = engine.Flush().Changes.ToArray();
+        engine.PublishSnapshot();
+        using IslandSnapshot snapshot = engine.AcquireSnapshot();
+        json.WriteStartObject();
+        json.WriteNumber("flush", flushes);
+        json.WriteStartArray("islands");
+        foreach (ref readonly IslandInfo island in snapshot.Islands)
+            WriteIsland(snapshot, island);
+        json.WriteEndArray();
+        json.WriteStartArray("changes");
+        foreach ((Peer peer, IslandChange change) in changes.Select(c => (byHandle[c.Peer], c)).OrderBy(c => c.Item1.Name, StringComparer.Ordinal))
+            WriteChange(peer, change);
+        json.WriteEndArray();
+        json.WriteEndObject();
+        json.Flush();
+        json.Reset();
+        output.WriteByte((byte)'\n');
+    }
+
+    private void WriteIsland(IslandSnapshot snapshot, in IslandInfo island)
+    {
+        sorting.Clear();
+        foreach (ref readonly IslandMember member in snapshot.MembersOf(island))
+            sorting.Add(byHandle[member.Peer]);
+        sorting.Sort(static (a, b) => string.CompareOrdinal(a.Name, b.Name));
+        json.WriteStartObject();
+        json.WriteString("id", names.Format(island.Id.Value));
+        json.WriteStartArray("peers");
+        foreach (Peer peer in sorting)
+            json.WriteStringValue(peer.Name);
+        json.WriteEndArray();
+        json.WriteStartArray("center");
+        json.WriteNumberValue(island.CenterX);
+        json.WriteNumberValue(0);
+        json.WriteNumberValue(island.CenterZ);
+        json.WriteEndArray();
+        json.WriteNumber("radius", island.Radius);
+        json.WriteEndObject();
+    }
+
+    private void WriteChange(Peer peer, in IslandChange change)
+    {
+        json.WriteStartObject();
+        json.WriteString("peer", peer.Name);
+        if (change.From.IsNone)
+            json.WriteNull("from");
+        else
+            json.WriteString("from", names.Format(change.From.Value));
+        json.WriteString("to", names.Format(change.To.Value));
+        json.WriteEndObject();
+    }
+}
