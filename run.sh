@@ -6,9 +6,15 @@ if ! command -v dotnet >/dev/null 2>&1; then
   echo "The .NET 10 SDK is missing. Install it from your distribution or from https://dot.net, then run this again." >&2
   exit 2
 fi
-if ! log=$(cd "$here" && dotnet build src/Archipelago.Cli -c Release -v quiet -nologo 2>&1); then
+# Benchmarks are a program of their own, with packages that the realm does not need.
+project=src/Archipelago.Cli tool=archipelago
+if [ "${1:-}" = bench ]; then
+  project=benchmarks/Archipelago.Benchmarks tool=Archipelago.Benchmarks
+  case " $* " in *" --results "*) ;; *) set -- "$@" --results "$here/benchmarks/results" ;; esac
+fi
+if ! log=$(cd "$here" && dotnet build "$project" -c Release -v quiet -nologo 2>&1); then
   printf '%s\n' "$log" >&2
   exit 1
 fi
 [ $# -gt 0 ] || set -- up
-exec dotnet "$here/src/Archipelago.Cli/bin/Release/net10.0/archipelago.dll" "$@"
+exec dotnet "$here/$project/bin/Release/net10.0/$tool.dll" "$@"
