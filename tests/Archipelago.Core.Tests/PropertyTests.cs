@@ -54,7 +54,7 @@ public class PropertyTests
             (2, Gen.Constant((Step)new Step.FlushNewcomers()))));
     }
 
-    [Property(Arbitrary = [typeof(Arbitraries)], MaxTest = 400, EndSize = 60)]
+    [Property(Arbitrary = [typeof(Arbitraries)], MaxTest = 500, EndSize = 60)]
     public void Whatever_happens_the_rules_hold(PositiveInt cap, Step[] script)
     {
         using var world = new CheckedWorld(new IslandOptions { MaxIslandSize = 1 + (cap.Get % 200) });

@@ -219,9 +219,9 @@ internal sealed class NeighbourIndex
             double squared = at.SquaredDistance(world.Bodies[other].At);
             if (squared <= joinDistance * joinDistance)
             {
+                // They merge in this flush or come not to fit, for sizes only grow in it: a pair of neither kind needs no guard. A newcomer, whose pair
+                // may have to wait, stays active.
                 Meet(contacts, new Contact(island, otherIsland, slot, other));
-                // They merge in this flush or come not to fit; until then both look at every flush in which they move.
-                radius = 0;
                 continue;
             }
             double half = Math.Max(0, (Math.Sqrt(squared) - joinDistance) / 2);
