@@ -129,6 +129,11 @@ public sealed partial class IslandEngine
         }
         peers.AddCounter = addCounter;
         ReadIslands(ref reader, slots);
+        // Trees and circles are not saved: the first flush of everything draws them. Until then newcomers must find who is there.
+        doubtEverything = true;
+        neighbours.Prepare(world, Options);
+        for (int index = 0; index < world.IslandTop; index++)
+            neighbours.Expose(world, index);
         // Whoever is in no island was waiting for one when the state was saved.
         for (int slot = 0; slot < slots; slot++)
             if (peers.IsAlive(slot) && world.Bodies[slot].Island < 0)

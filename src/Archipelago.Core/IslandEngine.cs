@@ -33,8 +33,8 @@ public sealed partial class IslandEngine : IDisposable
     private readonly Pool<IslandChange> changes = new();
     private IslandOptions options;
     private IslandOptions? flushedWith;
+    private bool doubtEverything;
     private long flushes;
-    private long lastIdBefore;
     private int flushing;
     private bool disposed;
 
@@ -149,6 +149,7 @@ public sealed partial class IslandEngine : IDisposable
         Enter();
         try
         {
+            // Newcomers are placed under the rules that those whom they meet were placed under.
             return FlushCore(newcomersOnly ? flushedWith ?? Options : Options, newcomersOnly);
         }
         finally
@@ -160,7 +161,6 @@ public sealed partial class IslandEngine : IDisposable
     private FlushResult FlushCore(IslandOptions rules, bool newcomersOnly)
     {
         flushes++;
-        lastIdBefore = world.LastId;
         // Removals are taken first: whoever is on this list was put on the list of newcomers before, so both are seen here.
         TakeRemoved();
         TakeNewcomers();
@@ -168,14 +168,15 @@ public sealed partial class IslandEngine : IDisposable
         neighbours.Prepare(world, rules);
         TakeMoves();
         ForgetRemoved(rules);
-        if (!newcomersOnly && !ReferenceEquals(flushedWith, rules) && flushedWith != rules)
-            DoubtEverything();
-
         if (!newcomersOnly)
         {
+            bool doubted = doubtEverything || flushedWith != rules;
+            if (doubted)
+                DoubtEverything();
             ByAge(world.Touched.Span);
-            splits.Run(world, rules);
+            splits.Run(world, rules, flushes, mayFitAnew: doubted || world.PeerCount + world.Departed > rules.MaxIslandSize);
         }
+        flushedWith = rules;
         PlaceNewcomers(newcomersOnly);
         merges.Gather(world, rules, newcomers.Span);
         ActivateNewcomers();
@@ -224,7 +225,9 @@ public sealed partial class IslandEngine : IDisposable
     {
         public void Take(int slot, Point to)
         {
-            // A newcomer's place is read when it is placed, which is later.
+            // A newcomer's place is read when it is placed, which is later; one that was added since the flush began may have no body yet.
+            if ((uint)slot >= (uint)world.Bodies.Length)
+                return;
             int island = world.Bodies[slot].Island;
             if (island < 0 || to == world.Bodies[slot].At)
                 return;
@@ -245,6 +248,7 @@ public sealed partial class IslandEngine : IDisposable
                 world.Detach(slot);
                 neighbours.Forget(slot);
                 world.PeerCount--;
+                world.Departed++;
                 if (world.Islands[island].Count > 0)
                     world.Touch(island, Pending.Rebuild);
                 int left = world.Islands[island].Count;
@@ -316,7 +320,8 @@ public sealed partial class IslandEngine : IDisposable
             island.Pending = Pending.None;
         }
         world.Touched.Clear();
-        flushedWith = rules;
+        world.Departed = 0;
+        doubtEverything = false;
     }
 
     private void Announce()
@@ -332,7 +337,7 @@ public sealed partial class IslandEngine : IDisposable
                 continue;
             world.Announced[slot] = to;
             IslandChangeCause cause = from == 0 ? IslandChangeCause.Newcomer
-                : to > lastIdBefore ? IslandChangeCause.Split
+                : world.Islands[index].SplitAt == flushes ? IslandChangeCause.Split
                 : IslandChangeCause.Merge;
             changes.Add(new IslandChange(new PeerHandle(slot, peers.Generation(slot)), new IslandId(from), new IslandId(to), cause));
         }

@@ -60,8 +60,15 @@ public sealed class IslandSnapshot : IDisposable
         return false;
     }
 
-    /// <summary>Ends the lease. Call it once a lease; the content may be overwritten afterwards.</summary>
-    public void Dispose() => Interlocked.Decrement(ref references);
+    /// <summary>Ends the lease. Call it exactly once a lease: the content may be overwritten afterwards, and a second call ends somebody else's lease.</summary>
+    /// <exception cref="InvalidOperationException">There was no lease left to end.</exception>
+    public void Dispose()
+    {
+        if (Interlocked.Decrement(ref references) >= 0)
+            return;
+        Interlocked.Increment(ref references);
+        throw new InvalidOperationException("This snapshot was disposed more often than it was leased.");
+    }
 
     internal bool IsFree => Volatile.Read(ref references) == 0;
 

@@ -16,9 +16,9 @@ public class AllocationTests
         for (int i = 0; i < people; i++)
             handles[i] = engine.Add(at[i] = new Position(side * random.NextSingle(), 0, side * random.NextSingle()));
         int ticks = people > 1000 ? 4 : 60;
-        // Buffers grow to their size in the first ticks; twice the measured load leaves them room.
-        for (int tick = 0; tick < ticks; tick++)
-            Tick(engine, handles, at, random, 12, people / 50);
+        // Buffers grow to their size first; several times the measured load leaves them room.
+        for (int tick = 0; tick < 5 * ticks; tick++)
+            Tick(engine, handles, at, random, 20, people / 20);
 
         long before = GC.GetAllocatedBytesForCurrentThread();
         for (int tick = 0; tick < ticks; tick++)

@@ -36,6 +36,7 @@ internal sealed class MergePass(PeerTable peers, NeighbourIndex neighbours)
     private readonly PreferenceCounter preferences = new(peers);
     private int[] rankOf = [];
     private int[] mergedInto = [];
+    private long[] preferredBy = [];
 
     private readonly record struct Arrival(long Order, int Slot, long Preference) : IComparable<Arrival>
     {
@@ -97,14 +98,19 @@ internal sealed class MergePass(PeerTable peers, NeighbourIndex neighbours)
     /// <summary>Searches and merges. With <paramref name="newcomersOnly"/> only islands of newcomers go into others; nobody who was told an island moves.</summary>
     public void Run(World world, IslandOptions rules, bool newcomersOnly)
     {
-        contacts.Clear();
-        neighbours.Search(world, contacts, newcomersOnly);
-        if (contacts.Count == 0)
-            return;
-        Rank(world);
-        SortPairs(world);
-        MergeInOrder(world, rules.MaxIslandSize, newcomersOnly);
-        neighbours.ForgetContacts(contacts.Span);
+        bool complete;
+        do
+        {
+            contacts.Clear();
+            complete = neighbours.Search(world, contacts, newcomersOnly);
+            if (contacts.Count == 0)
+                continue;
+            Rank(world);
+            SortPairs(world);
+            MergeInOrder(world, rules.MaxIslandSize, newcomersOnly);
+            neighbours.ForgetContacts(contacts.Span);
+        }
+        while (!complete);
     }
 
     /// <summary>Numbers the islands in contact from 0: larger first, then older.</summary>
@@ -114,6 +120,7 @@ internal sealed class MergePass(PeerTable peers, NeighbourIndex neighbours)
         {
             rankOf = new int[world.Islands.Length];
             mergedInto = new int[world.Islands.Length];
+            preferredBy = new long[world.Islands.Length];
         }
         involved.Clear();
         foreach (ref readonly Contact contact in contacts.Span)
@@ -136,6 +143,7 @@ internal sealed class MergePass(PeerTable peers, NeighbourIndex neighbours)
         for (int i = 0; i < keys.Length; i++)
         {
             rankOf[involved.Span[i]] = i;
+            preferredBy[involved.Span[i]] = preferences.PreferredBy(world, involved.Span[i]);
             mergedInto[involved.Span[i]] = involved.Span[i];
         }
     }
@@ -157,7 +165,7 @@ internal sealed class MergePass(PeerTable peers, NeighbourIndex neighbours)
         {
             (int higher, int lower) = ByRank(contacts.Span[i]);
             long id = world.Islands[higher].Id;
-            bool preferred = id != 0 && preferences.PreferredBy(world, lower) == id;
+            bool preferred = id != 0 && preferredBy[lower] == id;
             keys[i] = ((ulong)rankOf[lower] << 32) | (preferred ? 0 : 1UL << 31) | (uint)rankOf[higher];
             order[i] = i;
         }

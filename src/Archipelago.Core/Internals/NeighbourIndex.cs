@@ -58,6 +58,10 @@ internal sealed class NeighbourIndex
     private int cap;
 
     private readonly Pool<int> active = new();
+
+    /// <summary>How far a search has come in the list of the active, and how many of those it leaves active.</summary>
+    private int searched;
+    private int kept;
     private int[] lastContact = [];
 
     /// <summary>Makes room for these slots and takes over the rules. Circles drawn under other rules are void: then activate everybody.</summary>
@@ -148,15 +152,21 @@ internal sealed class NeighbourIndex
     /// Lets those who are active look around, and adds whom they meet. With <paramref name="newcomersOnly"/> only members of fresh islands look, and
     /// everybody stays active for the next search of all.
     /// </summary>
-    public void Search(World world, Pool<Contact> contacts, bool newcomersOnly)
+    /// <returns>
+    /// False when it stopped early: thousands who met at one place at once have a contact each with all others, and most of these are void once the
+    /// first have merged. Deal with those found, and search again.
+    /// </returns>
+    public bool Search(World world, Pool<Contact> contacts, bool newcomersOnly)
     {
         if (lastContact.Length < world.IslandTop)
             lastContact = new int[world.Islands.Length];
-        int kept = 0;
+        int enough = MostContacts(world.PeerCount);
         // The list grows while it is gone through: looking around may activate neighbours.
-        for (int i = 0; i < active.Count; i++)
+        while (searched < active.Count)
         {
-            int slot = active.Span[i];
+            if (contacts.Count > enough)
+                return false;
+            int slot = active.Span[searched++];
             if (!isActive[slot] || world.Bodies[slot].Island < 0)
             {
                 isActive[slot] = false;
@@ -175,7 +185,11 @@ internal sealed class NeighbourIndex
             Look(world, slot, contacts);
         }
         active.Resize(kept);
+        searched = kept = 0;
+        return true;
     }
+
+    private static int MostContacts(int peers) => (int)Math.Min(int.MaxValue / 4, 4096 + (4L * peers));
 
     private void Look(World world, int slot, Pool<Contact> contacts)
     {
@@ -188,6 +202,12 @@ internal sealed class NeighbourIndex
         Point at = world.Bodies[slot].At;
         bool small = IsSmall(size);
         Place(slot, at, small);
+        if (size == world.PeerCount)
+        {
+            // Nobody else is there.
+            nodes[slot].Clear.Radius = (float)(largest * RoundingMargin);
+            return;
+        }
         double radius = largest;
         int column = Coordinate(at.X), row = Coordinate(at.Z);
         for (int z = -1; z <= 1; z++)
@@ -206,11 +226,15 @@ internal sealed class NeighbourIndex
 
     private double LookInto(World world, int bucket, int slot, Point at, int island, int size, double radius, Pool<Contact> contacts)
     {
-        for (int other = heads[bucket]; other >= 0; other = nodes[other].Next)
+        int following;
+        for (int other = heads[bucket]; other >= 0; other = following)
         {
+            // Read now: cutting a circle down may move its owner to another bucket.
+            following = nodes[other].Next;
             ref Circle circle = ref nodes[other].Clear;
             double apart = at.SquaredDistance(new Point(circle.X, circle.Z)), matters = joinDistance + circle.Radius + radius;
-            if (apart >= matters * matters)
+            // Beyond, not at: with circles of no size this is the join distance itself, which still counts as near.
+            if (apart > matters * matters)
                 continue;
             double centres = Math.Sqrt(apart), room = centres - joinDistance - circle.Radius;
             int otherIsland = world.Bodies[other].Island;
@@ -240,7 +264,7 @@ internal sealed class NeighbourIndex
     {
         circle.Radius = (float)(Math.Max(0, radius) * RoundingMargin);
         if (!circle.Holds(world.Bodies[slot].At))
-            Activate(slot);
+            LeaveCircle(world, slot, world.Bodies[slot].At);
     }
 
     private void Meet(Pool<Contact> contacts, Contact contact)
@@ -305,9 +329,13 @@ internal sealed class NeighbourIndex
                 LinkInto(slot, Bucket(Coordinate(nodes[slot].Clear.X), Coordinate(nodes[slot].Clear.Z)) + (bucketOf[slot] < oldBase ? 0 : largeBase));
     }
 
-    // Saturated far out: monotone and never stretching, so the nine squares still hold everybody near.
+    // Beyond 2²⁸ squares neighbouring floats are sixteen squares apart, so only equal coordinates are near: their bits are as good as a square.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private int Coordinate(float metres) => (int)Math.Clamp(Math.Floor(metres * perMetre), -(1 << 28), 1 << 28);
+    private int Coordinate(float metres)
+    {
+        double squares = Math.Floor(metres * perMetre);
+        return Math.Abs(squares) <= 1 << 28 ? (int)squares : BitConverter.SingleToInt32Bits(metres);
+    }
 
     private int Bucket(int column, int row) => (RowStart(row) + column) & mask;
 

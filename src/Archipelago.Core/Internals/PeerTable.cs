@@ -65,12 +65,18 @@ internal sealed class PeerTable
     private Chunk[] chunks = [new Chunk()];
     private int slotCount;
     private long addCounter;
+
+    // Only ever set, and only an economy: who sets it late is counted at the next flush.
+    private volatile bool hasPreferences;
     private int pendingHead = -1;
     private int removedHead = -1;
     private long freeHead = Pack(-1, 0);
 
     /// <summary>Slots handed out so far; slot numbers are below it.</summary>
     public int SlotCount => Math.Min(Volatile.Read(ref slotCount), Volatile.Read(ref chunks).Length * ChunkSize);
+
+    /// <summary>False while no peer has ever preferred an island.</summary>
+    public bool HasPreferences => hasPreferences;
 
     private static long Pack(int slot, int tag) => ((long)tag << 32) | (uint)slot;
 
@@ -88,6 +94,8 @@ internal sealed class PeerTable
         chunk.Slots[i].Y = position.Y;
         chunk.Slots[i].Xz = PackXz(position.X, position.Z);
         chunk.Preference[i] = preference;
+        if (preference != 0)
+            hasPreferences = true;
         chunk.AddOrder[i] = Interlocked.Increment(ref addCounter);
         uint alive = (chunk.Slots[i].State & ~StateMask) | Alive;
         Volatile.Write(ref chunk.Slots[i].State, alive);
@@ -116,7 +124,11 @@ internal sealed class PeerTable
         Producers.Record producer = Producers.Enter();
         bool found = TryFind(peer, out Chunk chunk, out int i);
         if (found)
+        {
             Volatile.Write(ref chunk.Preference[i], island);
+            if (island != 0)
+                hasPreferences = true;
+        }
         Producers.Leave(producer);
         return found;
     }
@@ -292,6 +304,7 @@ internal sealed class PeerTable
         int i = slot & ChunkMask;
         chunk.Slots[i] = new Slot { Xz = PackXz(position.X, position.Z), Y = position.Y, State = (generation << 2) | Alive };
         chunk.Preference[i] = preference;
+        hasPreferences |= preference != 0;
         chunk.AddOrder[i] = addOrder;
     }
 

@@ -6,35 +6,49 @@ namespace Archipelago.Core.Internals;
 /// </summary>
 internal sealed class PreferenceCounter(PeerTable peers)
 {
-    private readonly Pool<(long Preference, int Count)> counts = new();
+    private readonly Pool<Wish> wishes = new();
+
+    private readonly record struct Wish(long Preference, int Place) : IComparable<Wish>
+    {
+        public int CompareTo(Wish other) => Preference != other.Preference ? Preference.CompareTo(other.Preference) : Place.CompareTo(other.Place);
+    }
 
     /// <summary>The preferred island's number, or 0 when no member prefers any.</summary>
     public long PreferredBy(World world, int island)
     {
-        counts.Clear();
-        long best = 0;
-        int bestCount = 0, first = world.Islands[island].First, slot = first;
+        if (!peers.HasPreferences)
+            return 0;
+        wishes.Clear();
+        int first = world.Islands[island].First, slot = first, place = 0;
         do
         {
             long preference = peers.Preference(slot);
             if (preference != 0)
-            {
-                int count = Count(preference);
-                if (count > bestCount)
-                    (best, bestCount) = (preference, count);
-            }
+                wishes.Add(new Wish(preference, place));
+            place++;
             slot = world.Bodies[slot].Next;
         }
         while (slot != first);
-        return best;
+        return Winner();
     }
 
-    private int Count(long preference)
+    private long Winner()
     {
-        foreach (ref (long Preference, int Count) entry in counts.Span)
-            if (entry.Preference == preference)
-                return ++entry.Count;
-        counts.Add((preference, 1));
-        return 1;
+        Span<Wish> sorted = wishes.Span;
+        sorted.Sort();
+        long best = 0;
+        int bestCount = 0, reachedAt = int.MaxValue;
+        for (int start = 0; start < sorted.Length;)
+        {
+            int end = start + 1;
+            while (end < sorted.Length && sorted[end].Preference == sorted[start].Preference)
+                end++;
+            // The last of the wishes for it is the one that made the count.
+            int count = end - start, last = sorted[end - 1].Place;
+            if (count > bestCount || (count == bestCount && last < reachedAt))
+                (best, bestCount, reachedAt) = (sorted[start].Preference, count, last);
+            start = end;
+        }
+        return best;
     }
 }

@@ -19,7 +19,7 @@ namespace Archipelago.Core.Internals;
 /// Either the producer's odd record is visible after the fence, and is waited for, or its read of the state comes after the fence and finds the
 /// removal. Flip the two steps of the producer, or drop the fence, and it may read "alive" unseen and write into the successor's slot. This is epoch
 /// reclamation with an asymmetric fence (Hart et al., 2007; the membarrier system call). Nobody ever blocks: a producer that is stopped by the
-/// operating system in the middle of a report delays only the reuse of the slots that were given up meanwhile.
+/// operating system in the middle of a report (but for a thread's first, which registers it under a lock) delays only the reuse of the slots that were given up meanwhile.
 /// </para>
 /// </remarks>
 internal static class Producers

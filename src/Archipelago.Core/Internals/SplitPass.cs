@@ -14,6 +14,8 @@ internal sealed class SplitPass(NeighbourIndex neighbours)
     /// <summary>Edges longer than this part of the leave distance (squared) are replaced before they break, if a shorter one is to be had.</summary>
     private const double ReplaceAbove = 0.5;
 
+    private const int LargestMended = 256;
+
     private readonly TreeBuilder trees = new();
     private readonly Pool<int> members = new();
     private readonly Pool<Component> components = new();
@@ -24,7 +26,11 @@ internal sealed class SplitPass(NeighbourIndex neighbours)
     private record struct Component(int Slot, int Count, long Earliest, int Island);
 
     /// <summary>Measures or builds again what is pending, in the order given by the list of touched islands.</summary>
-    public void Run(World world, IslandOptions rules)
+    /// <param name="world">The world.</param>
+    /// <param name="rules">The rules.</param>
+    /// <param name="flush">The number of the flush, noted on parts that come off.</param>
+    /// <param name="mayFitAnew">False when no two islands can have been too large for each other before.</param>
+    public void Run(World world, IslandOptions rules, long flush, bool mayFitAnew)
     {
         // Parts that come off are whole and new; they join the list behind the islands examined here.
         int examined = world.Touched.Count;
@@ -36,7 +42,7 @@ internal sealed class SplitPass(NeighbourIndex neighbours)
             if (world.Islands[index].Count == 0)
                 continue;
             if ((pending & Pending.Rebuild) != 0 || ((pending & Pending.Measure) != 0 && !Measure(world, index, rules.LeaveDistance)))
-                Rebuild(world, index, rules);
+                Rebuild(world, index, rules, flush, mayFitAnew);
         }
     }
 
@@ -55,7 +61,9 @@ internal sealed class SplitPass(NeighbourIndex neighbours)
         }
         while (slot != first);
 
-        double squared = leaveDistance * leaveDistance, replaceAbove = squared * ReplaceAbove;
+        // In a large island looking for the nearest costs more than a better edge saves, and building again is quicker than mending many.
+        bool mends = world.Islands[index].Count <= LargestMended;
+        double squared = leaveDistance * leaveDistance, replaceAbove = mends ? squared * ReplaceAbove : squared;
         do
         {
             int parent = world.Bodies[slot].Parent;
@@ -64,7 +72,8 @@ internal sealed class SplitPass(NeighbourIndex neighbours)
                 double length = world.Bodies[slot].At.SquaredDistance(world.Bodies[parent].At);
                 if (length > replaceAbove)
                 {
-                    parent = HangOnNearest(world, slot, ref length);
+                    if (mends)
+                        parent = HangOnNearest(world, slot, ref length);
                     if (length > squared)
                         return false;
                     world.Bodies[slot].Parent = parent;
@@ -101,7 +110,7 @@ internal sealed class SplitPass(NeighbourIndex neighbours)
         return slot == above;
     }
 
-    private void Rebuild(World world, int index, IslandOptions rules)
+    private void Rebuild(World world, int index, IslandOptions rules, long flush, bool mayFitAnew)
     {
         members.Clear();
         int first = world.Islands[index].First, slot = first;
@@ -114,20 +123,22 @@ internal sealed class SplitPass(NeighbourIndex neighbours)
 
         if (trees.Build(world, members.Span, rules.LeaveDistance) > 1)
         {
-            Separate(world, members.Span, index);
+            Separate(world, members.Span, index, flush);
             foreach (ref readonly Component part in components.Span)
                 Measure(world, part.Island, rules.LeaveDistance);
         }
         else
         {
             Measure(world, index, rules.LeaveDistance);
+            if (!mayFitAnew)
+                return;
         }
         // Whoever was too many for a neighbour may fit now.
         foreach (int member in members.Span)
             neighbours.Activate(member);
     }
 
-    private void Separate(World world, ReadOnlySpan<int> slots, int index)
+    private void Separate(World world, ReadOnlySpan<int> slots, int index, long flush)
     {
         Classify(world, slots);
         Span<Component> parts = components.Span;
@@ -148,6 +159,7 @@ internal sealed class SplitPass(NeighbourIndex neighbours)
             int parent = world.Bodies[parts[c].Slot].Parent;
             world.Detach(parts[c].Slot);
             parts[c].Island = world.CreateIsland(parts[c].Slot);
+            world.Islands[parts[c].Island].SplitAt = flush;
             world.Bodies[parts[c].Slot].Parent = parent;
         }
 

@@ -37,6 +37,9 @@ internal struct Island
     public int Count;
 
     public Pending Pending;
+
+    /// <summary>The flush in which this came off another island; 0 when it never did.</summary>
+    public long SplitAt;
 }
 
 /// <summary>
@@ -105,6 +108,10 @@ internal sealed class World
     public int IslandTop;
     public int IslandCount;
     public int PeerCount;
+
+    /// <summary>Peers that have left since the last flush of everything.</summary>
+    public int Departed;
+
     private int[] freeIslands = new int[16];
     private int freeIslandCount;
     private long nextOrder = 1;
