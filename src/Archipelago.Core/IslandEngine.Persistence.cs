@@ -84,12 +84,7 @@ public sealed partial class IslandEngine
 
     private void WriteIslands(Writer writer)
     {
-        Span<int> order = byAge.Resize(world.IslandCount);
-        int n = 0;
-        for (int index = 0; index < world.IslandTop; index++)
-            if (world.Islands[index].Count > 0)
-                order[n++] = index;
-        ByAge(order);
+        Span<int> order = IslandsByAge();
         writer.Int32(order.Length);
         foreach (int index in order)
         {

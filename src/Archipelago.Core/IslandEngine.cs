@@ -277,6 +277,17 @@ public sealed partial class IslandEngine : IDisposable
         keys.Sort(islands);
     }
 
+    private Span<int> IslandsByAge()
+    {
+        Span<int> order = byAge.Resize(world.IslandCount);
+        int n = 0;
+        for (int index = 0; index < world.IslandTop; index++)
+            if (world.Islands[index].Count > 0)
+                order[n++] = index;
+        ByAge(order);
+        return order;
+    }
+
     private void PlaceNewcomers(bool fresh)
     {
         foreach (int slot in newcomers.Span)
@@ -346,12 +357,7 @@ public sealed partial class IslandEngine : IDisposable
 
     private void FillSnapshot()
     {
-        Span<int> order = byAge.Resize(world.IslandCount);
-        int n = 0;
-        for (int index = 0; index < world.IslandTop; index++)
-            if (world.Islands[index].Count > 0)
-                order[n++] = index;
-        ByAge(order);
+        Span<int> order = IslandsByAge();
 
         IslandSnapshot snapshot = snapshots.TakeFree();
         snapshot.Begin(flushes, world.Capacity, world.PeerCount, world.IslandCount);
