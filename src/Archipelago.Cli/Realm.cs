@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Archipelago.Connector;
 using Archipelago.Hosting;
 using Archipelago.Messaging;
@@ -63,6 +64,21 @@ internal sealed class Realm : IAsyncDisposable
         {
             await realm.DisposeAsync();
             throw;
+        }
+    }
+
+    /// <summary>Authenticated clients right now, as the Connector tells them; 0 when it does not answer.</summary>
+    public async Task<int> CountPeopleAsync()
+    {
+        using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(2) };
+        try
+        {
+            using JsonDocument status = JsonDocument.Parse(await http.GetStringAsync(new Uri(Connector, "/status")));
+            return status.RootElement.GetProperty("userCount").GetInt32();
+        }
+        catch (Exception e) when (e is HttpRequestException or OperationCanceledException or JsonException)
+        {
+            return 0;
         }
     }
 

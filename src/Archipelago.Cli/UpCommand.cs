@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Diagnostics;
 using Archipelago.Cli.Bots;
 using Archipelago.Hosting;
 
@@ -23,23 +24,28 @@ internal static class UpCommand
         await using Realm realm = await Realm.StartAsync(Settings.ProcessSources(Directory.GetCurrentDirectory()));
         Announce(realm, botCount);
 
-        using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         if (duration > TimeSpan.Zero)
-            ending.CancelAfter(duration);
+            over.CancelAfter(duration);
+        // Bots stay until those who are in have been counted.
+        using var ending = new CancellationTokenSource();
         Task<SwarmSummary>? bots = botCount == 0
             ? null
             : Swarm.RunAsync(new SwarmOptions(realm.WebSocket, botCount, Timeout.InfiniteTimeSpan, Seed: 1), new SwarmProgress(), ending.Token);
-        bool asked = await HostRunner.WaitForSignalAsync(realm.Hosts, ending.Token);
+        long started = Stopwatch.GetTimestamp();
+        bool asked = await HostRunner.WaitForSignalAsync(realm.Hosts, over.Token);
+        string ran = $"The realm ran for {Stopwatch.GetElapsedTime(started).TotalSeconds:0} s; at the end {await realm.CountPeopleAsync()} people were in it.";
         await ending.CancelAsync();
         if (!asked)
             await Console.Error.WriteLineAsync("A host stopped by itself; its log says why.");
 
         if (bots is null)
         {
-            Console.WriteLine("Stopped.");
+            Console.WriteLine(ran);
             return asked ? 0 : 1;
         }
         SwarmSummary summary = await bots;
+        Console.WriteLine(ran);
         Console.WriteLine(summary.ToText());
         return asked && summary.Errors == 0 ? 0 : 1;
     }

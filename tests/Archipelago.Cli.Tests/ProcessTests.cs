@@ -33,6 +33,7 @@ public class ProcessTests
         (int code, string output, string error) = await RunAsync("up --bots 5 --duration 6", ("ARCHIPELAGO_FLUSH_FREQUENCY", "0.2"));
         Assert.True(code == 0, error);
         Assert.Contains("5 bots: 5 connected, 5 welcomed, 5 got an island", output, StringComparison.Ordinal);
+        Assert.Contains("at the end 5 people were in it", output, StringComparison.Ordinal);
         Assert.Contains("for development", output, StringComparison.Ordinal);
     }
 
@@ -48,7 +49,7 @@ public class ProcessTests
             await kill.WaitForExitAsync();
         await process.WaitForExitAsync().WaitAsync(TimeSpan.FromSeconds(30));
         Assert.Equal(0, process.ExitCode);
-        Assert.Contains("Stopped.", await process.StandardOutput.ReadToEndAsync(), StringComparison.Ordinal);
+        Assert.Contains("at the end 0 people were in it", await process.StandardOutput.ReadToEndAsync(), StringComparison.Ordinal);
     }
 
     [Theory]
