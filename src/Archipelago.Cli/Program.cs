@@ -18,12 +18,13 @@ if (parsed.Errors.Count > 0)
 }
 try
 {
+    using EndOfProcess end = HostRunner.WatchSignals();
     return await parsed.InvokeAsync(new InvocationConfiguration
     {
         EnableDefaultExceptionHandler = false,
-        // Hosts give clients some seconds to answer the close.
-        ProcessTerminationTimeout = TimeSpan.FromSeconds(30),
-    });
+        // Signals are watched here, from the first moment on; the library's own handling would cut a stop short and change its exit code.
+        ProcessTerminationTimeout = null,
+    }, end.Token);
 }
 catch (ConfigurationException e)
 {

@@ -11,18 +11,22 @@ internal static class ReplayCommand
     {
         var file = new Argument<string>("FILE") { Description = "Lines of JSON; - reads standard input." };
         var command = new Command("replay", "Runs recorded reports through the engine and prints islands and changes of each flush, a line of JSON each.") { file };
-        command.SetAction(parsed => RunAsync(parsed.GetValue(file)!));
+        command.SetAction((parsed, token) => RunAsync(parsed.GetValue(file)!, token));
         return command;
     }
 
-    private static async Task<int> RunAsync(string file)
+    private static async Task<int> RunAsync(string file, CancellationToken cancellationToken)
     {
         await using Stream output = new BufferedStream(Console.OpenStandardOutput(), 1 << 16);
         try
         {
             await using Stream input = file == "-" ? Console.OpenStandardInput() : new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 16, useAsync: false);
-            await ReplayReader.RunAsync(input, new ReplayWorld(output));
+            await ReplayReader.RunAsync(input, new ReplayWorld(output), cancellationToken);
             return 0;
+        }
+        catch (OperationCanceledException)
+        {
+            return 130;
         }
         catch (BadLineException e)
         {

@@ -33,7 +33,7 @@ internal static class UpCommand
             ? null
             : Swarm.RunAsync(new SwarmOptions(realm.WebSocket, botCount, Timeout.InfiniteTimeSpan, Seed: 1), new SwarmProgress(), ending.Token);
         long started = Stopwatch.GetTimestamp();
-        bool asked = await HostRunner.WaitForSignalAsync(realm.Hosts, over.Token);
+        bool asked = await HostRunner.WaitForEndAsync(realm.Hosts, over.Token);
         string ran = $"The realm ran for {Stopwatch.GetElapsedTime(started).TotalSeconds:0} s; at the end {await realm.CountPeopleAsync()} people were in it.";
         await ending.CancelAsync();
         if (!asked)

@@ -22,6 +22,7 @@ public static class HostRunner
     public static async Task<int> RunAsync(string scope, Func<HostContext, WebApplication> build)
     {
         ArgumentNullException.ThrowIfNull(build);
+        using EndOfProcess end = WatchSignals();
         try
         {
             var settings = new Settings(scope, Settings.ProcessSources(Directory.GetCurrentDirectory()));
@@ -31,7 +32,7 @@ public static class HostRunner
             await using WebApplication app = build(new HostContext(settings, broker.Connect(), TimeProvider.System));
             await StartAsync(app, scope);
             await Console.Error.WriteLineAsync($"{scope} listens on {AddressOf(app)}");
-            bool asked = await WaitForSignalAsync([app]);
+            bool asked = await WaitForEndAsync([app], end.Token);
             await app.StopAsync();
             return asked ? 0 : 1;
         }
@@ -81,22 +82,45 @@ public static class HostRunner
         return new Uri(address.Replace("//0.0.0.0:", "//127.0.0.1:", StringComparison.Ordinal).Replace("//[::]:", "//[::1]:", StringComparison.Ordinal));
     }
 
-    /// <summary>Waits until the process is asked to end (Ctrl-C or SIGTERM), the token is cancelled, or a host stops by itself.</summary>
+    /// <summary>A token that is cancelled when the process is asked to end (Ctrl-C or SIGTERM). Make it first of all, for an earlier signal just kills; dispose it last.</summary>
+    public static EndOfProcess WatchSignals() => new();
+
+    /// <summary>Waits until the token is cancelled, or a host stops by itself.</summary>
     /// <returns>False when a host stopped by itself, which it does when a part of it failed.</returns>
-    public static async Task<bool> WaitForSignalAsync(IEnumerable<WebApplication> hosts, CancellationToken cancellationToken = default)
+    public static async Task<bool> WaitForEndAsync(IEnumerable<WebApplication> hosts, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(hosts);
         var asked = new TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously);
-        void Handle(PosixSignalContext context)
-        {
-            context.Cancel = true;
-            asked.TrySetResult(true);
-        }
-        using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Handle);
-        using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Handle);
         await using CancellationTokenRegistration _ = cancellationToken.Register(() => asked.TrySetResult(true));
         foreach (WebApplication host in hosts)
             host.Lifetime.ApplicationStopping.Register(() => asked.TrySetResult(false));
         return await asked.Task;
+    }
+}
+
+/// <summary>Tells when the process is asked to end, and keeps the request from killing it.</summary>
+public sealed class EndOfProcess : IDisposable
+{
+    private readonly CancellationTokenSource asked = new();
+    private readonly PosixSignalRegistration[] registrations;
+
+    internal EndOfProcess() => registrations = [PosixSignalRegistration.Create(PosixSignal.SIGINT, Handle), PosixSignalRegistration.Create(PosixSignal.SIGTERM, Handle)];
+
+    /// <summary>Cancelled at the first request; a second one ends the process at once.</summary>
+    public CancellationToken Token => asked.Token;
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (PosixSignalRegistration registration in registrations)
+            registration.Dispose();
+        asked.Dispose();
+    }
+
+    private void Handle(PosixSignalContext context)
+    {
+        // Who asks twice does not want to wait.
+        context.Cancel = !asked.IsCancellationRequested;
+        asked.Cancel();
     }
 }

@@ -15,13 +15,13 @@ internal sealed class BadLineException(string message) : Exception(message)
 /// <summary>Reads lines of JSON and does to a world what they say. Members that are not known are passed over.</summary>
 internal static class ReplayReader
 {
-    public static async Task RunAsync(Stream input, ReplayWorld world)
+    public static async Task RunAsync(Stream input, ReplayWorld world, CancellationToken cancellationToken = default)
     {
         PipeReader reader = PipeReader.Create(input, new StreamPipeReaderOptions(bufferSize: 1 << 16));
         long line = 0;
         while (true)
         {
-            ReadResult result = await reader.ReadAsync();
+            ReadResult result = await reader.ReadAsync(cancellationToken);
             ReadOnlySequence<byte> buffer = result.Buffer;
             while (TryCutLine(ref buffer, result.IsCompleted, out ReadOnlySequence<byte> text))
                 Take(world, ++line, text);
