@@ -82,6 +82,16 @@ public sealed class ArchipelagoHost
     /// <summary>Where the host's parts are registered.</summary>
     public IServiceCollection Services => builder.Services;
 
+    /// <summary>Makes the host ready only while its bus is connected.</summary>
+    public void NeedBus() => Services.AddSingleton(new ReadinessCheck("bus", () => context.Bus.IsConnected));
+
+    /// <summary>Registers the <see cref="Gatekeeper"/> at <c>COMMS_GATEKEEPER_URL</c>, or one that asks nobody.</summary>
+    public void AddGatekeeper()
+    {
+        string? url = context.Settings.HttpUrl("COMMS_GATEKEEPER_URL");
+        Services.AddSingleton(services => new Gatekeeper(url, services.GetRequiredService<LogThrottle>(), services.GetRequiredService<ILogger<Gatekeeper>>()));
+    }
+
     /// <summary>
     /// Checks the configuration and makes the application, with health, metrics and the answers to unknown paths in place.
     /// </summary>

@@ -15,11 +15,10 @@ public sealed partial class Gatekeeper : IDisposable
     private readonly LogThrottle throttle;
     private readonly ILogger log;
 
-    /// <summary>Reads <c>COMMS_GATEKEEPER_URL</c>.</summary>
-    public Gatekeeper(HostContext context, LogThrottle throttle, ILogger<Gatekeeper> log)
+    /// <summary>Makes one that asks at this URL, which has no trailing slash; null for none.</summary>
+    public Gatekeeper(string? url, LogThrottle throttle, ILogger<Gatekeeper> log)
     {
-        ArgumentNullException.ThrowIfNull(context);
-        url = context.Settings.HttpUrl("COMMS_GATEKEEPER_URL");
+        this.url = url;
         http = new HttpClient { Timeout = TimeLimit, MaxResponseContentBufferSize = 64 * 1024 };
         this.throttle = throttle;
         this.log = log;

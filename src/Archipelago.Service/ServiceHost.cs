@@ -19,16 +19,17 @@ public static partial class ServiceHost
         ArgumentNullException.ThrowIfNull(context);
         var host = new ArchipelagoHost(context, DefaultPort, HttpStyle.Credentialed);
         ServiceOptions options = ServiceOptions.Read(context.Settings);
-        _ = context.Settings.HttpUrl("COMMS_GATEKEEPER_URL");
+        host.AddGatekeeper();
+        host.NeedBus();
+        // The engine and the tokens below are made of them.
         context.Settings.ThrowIfFaulty();
 
         host.Services.AddSingleton(options);
         host.Services.AddSingleton(new IslandEngine(options.Islands));
         host.Services.AddSingleton(new IslandNames(options.RoomPrefix));
         host.Services.AddSingleton(new LiveKitTokens(options.LiveKit));
-        host.Services.AddSingleton<PeerDirectory>().AddSingleton<Gatekeeper>().AddSingleton<Admission>();
+        host.Services.AddSingleton<PeerDirectory>().AddSingleton<Admission>();
         host.Services.AddSingleton<Intake>().AddSingleton<IslandPublisher>().AddSingleton<FlushLoop>();
-        host.Services.AddSingleton(new ReadinessCheck("bus", () => context.Bus.IsConnected));
         host.Services.AddHostedService(services => services.GetRequiredService<FlushLoop>());
         host.Services.AddHostedService<Discovery>();
 

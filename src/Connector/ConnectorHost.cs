@@ -20,14 +20,11 @@ public static class ConnectorHost
     {
         ArgumentNullException.ThrowIfNull(context);
         var host = new ArchipelagoHost(context, DefaultPort, HttpStyle.Connector);
-        ConnectorOptions options = ConnectorOptions.Read(context.Settings);
-        _ = context.Settings.HttpUrl("COMMS_GATEKEEPER_URL");
-        context.Settings.ThrowIfFaulty();
-
-        host.Services.AddSingleton(options);
+        host.AddGatekeeper();
+        host.NeedBus();
+        host.Services.AddSingleton(ConnectorOptions.Read(context.Settings));
         host.Services.AddSingleton<SessionRegistry>().AddSingleton<SessionMetrics>();
-        host.Services.AddSingleton<DenyList>().AddSingleton<Gatekeeper>().AddSingleton<SessionServices>();
-        host.Services.AddSingleton(new ReadinessCheck("bus", () => context.Bus.IsConnected));
+        host.Services.AddSingleton<DenyList>().AddSingleton<SessionServices>();
         host.Services.AddHostedService<IslandChangeRelay>();
         host.Services.AddHostedService<BanSweep>();
 

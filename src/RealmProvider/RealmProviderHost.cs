@@ -15,9 +15,7 @@ public static class RealmProviderHost
     {
         ArgumentNullException.ThrowIfNull(context);
         var host = new ArchipelagoHost(context, DefaultPort, HttpStyle.Public);
-        RealmProviderOptions options = RealmProviderOptions.Read(context.Settings);
-        context.Settings.ThrowIfFaulty();
-        host.Services.AddSingleton(options);
+        host.Services.AddSingleton(RealmProviderOptions.Read(context.Settings));
         host.Services.AddSingleton(new Geography(Random.Shared));
         host.Services.AddSingleton<CatalystProbe>().AddSingleton<MainRealm>().AddSingleton<CatalystChoice>();
         host.Services.AddHostedService(services => services.GetRequiredService<CatalystProbe>());

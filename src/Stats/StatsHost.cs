@@ -20,7 +20,7 @@ public static class StatsHost
         ArgumentNullException.ThrowIfNull(context);
         var host = new ArchipelagoHost(context, DefaultPort, HttpStyle.Credentialed);
         host.Services.AddSingleton<WorldState>();
-        host.Services.AddSingleton(new ReadinessCheck("bus", () => context.Bus.IsConnected));
+        host.NeedBus();
         host.Services.AddHostedService<BusListener>();
         WebApplication app = host.Build();
         WorldState world = app.Services.GetRequiredService<WorldState>();

@@ -204,8 +204,7 @@ public class HostTests
     public async Task The_gatekeeper_decides_and_nonsense_counts_as_not_banned(string body, bool banned)
     {
         await using StubServer server = await StubServer.StartAsync(c => c.Response.WriteAsync(body));
-        var context = new HostContext(RunningHost.Settings(new() { ["COMMS_GATEKEEPER_URL"] = server.Url + "/" }), new Messaging.InProcessBroker().Connect(), TimeProvider.System);
-        using var gatekeeper = new Gatekeeper(context, new LogThrottle(TimeProvider.System, TimeSpan.FromSeconds(1)), Microsoft.Extensions.Logging.Abstractions.NullLogger<Gatekeeper>.Instance);
+        using var gatekeeper = new Gatekeeper(RunningHost.Settings(new() { ["COMMS_GATEKEEPER_URL"] = server.Url + "/" }).HttpUrl("COMMS_GATEKEEPER_URL"), new LogThrottle(TimeProvider.System, TimeSpan.FromSeconds(1)), Microsoft.Extensions.Logging.Abstractions.NullLogger<Gatekeeper>.Instance);
         Assert.Equal(banned, await gatekeeper.IsBannedAsync("0xab"));
         Assert.Equal(["/users/0xab/bans"], server.Requests);
     }

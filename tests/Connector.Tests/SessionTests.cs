@@ -51,7 +51,7 @@ public sealed class SessionTests : IDisposable
             registry,
             bus,
             new DenyList(options, clock, throttle, NullLogger<DenyList>.Instance),
-            new Gatekeeper(new HostContext(settings, bus, clock), throttle, NullLogger<Gatekeeper>.Instance),
+            new Gatekeeper(settings.HttpUrl("COMMS_GATEKEEPER_URL"), throttle, NullLogger<Gatekeeper>.Instance),
             options,
             new SessionMetrics(meters.GetRequiredService<System.Diagnostics.Metrics.IMeterFactory>(), registry),
             clock);

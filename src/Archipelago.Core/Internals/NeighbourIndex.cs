@@ -47,6 +47,7 @@ internal sealed class NeighbourIndex
     private int[] previous = [];
     private int[] bucketOf = [];
     private bool[] isActive = [];
+
     /// <summary>First slot of each bucket: those of small islands, then, from <see cref="largeBase"/> on, those of large ones.</summary>
     private int[] heads = [];
     private int mask;
