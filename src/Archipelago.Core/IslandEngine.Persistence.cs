@@ -90,13 +90,13 @@ public sealed partial class IslandEngine
         {
             writer.Int64(world.Islands[index].Id);
             writer.Int32(world.Islands[index].Count);
-            int first = world.Islands[index].First, slot = first;
+            int first = world.Islands[index].First, body = first;
             do
             {
-                writer.Int32(slot);
-                slot = world.Bodies[slot].Next;
+                writer.Int32(world.Map.SlotOf(body));
+                body = world.Bodies[body].Next;
             }
-            while (slot != first);
+            while (body != first);
         }
     }
 
@@ -109,6 +109,7 @@ public sealed partial class IslandEngine
         if (slots < 0 || slots > reader.Left / sizeof(uint))
             throw new FormatException("The saved state is cut short.");
         world.EnsureCapacity(slots);
+        world.Map.EnsureSlots(slots);
         for (int slot = 0; slot < slots; slot++)
         {
             uint state = reader.UInt32();
@@ -131,7 +132,7 @@ public sealed partial class IslandEngine
             neighbours.Expose(world, index);
         // Whoever is in no island was waiting for one when the state was saved.
         for (int slot = 0; slot < slots; slot++)
-            if (peers.IsAlive(slot) && world.Bodies[slot].Island < 0)
+            if (peers.IsAlive(slot) && world.Map.BodyOf(slot) < 0)
                 peers.AwaitFlush(slot);
     }
 
@@ -147,18 +148,17 @@ public sealed partial class IslandEngine
             for (int member = 0; member < count; member++)
             {
                 int slot = reader.Int32();
-                if ((uint)slot >= (uint)slots || world.Bodies[slot].Island >= 0)
+                if ((uint)slot >= (uint)slots || world.Map.BodyOf(slot) >= 0)
                     throw new FormatException("The saved state has a peer in two islands, or in none.");
                 // Who left after the last flush is still a member in the saved rings; it is left out here, and the first flush sees to the rest.
                 if (!peers.IsAlive(slot))
                     continue;
-                world.Bodies[slot].At = peers.Ground(slot);
-                world.AddOrder[slot] = peers.AddOrder(slot);
-                world.Announced[slot] = id;
+                int body = world.Embody(slot, peers.Ground(slot));
+                world.Announced[body] = id;
                 if (index < 0)
-                    index = world.RestoreIsland(id, slot);
+                    index = world.RestoreIsland(id, body);
                 else
-                    world.Append(index, slot);
+                    world.Append(index, body);
                 world.PeerCount++;
             }
         }

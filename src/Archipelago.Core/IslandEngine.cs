@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Archipelago.Core.Internals;
 
 namespace Archipelago.Core;
@@ -19,14 +20,23 @@ namespace Archipelago.Core;
 /// </remarks>
 public sealed partial class IslandEngine : IDisposable
 {
+    /// <summary>When one in so many has reported, going through all is quicker than following flags.</summary>
+    private const int SweepFrom = 8;
+
+    /// <summary>So many flushes in a row with few reports, and tie circles are drawn.</summary>
+    private const int CalmBeforeTies = 4;
+
     private readonly PeerTable peers = new();
     private readonly World world = new();
     private readonly NeighbourIndex neighbours = new();
     private readonly SplitPass splits;
+    private readonly Gathering gathering;
     private readonly MergePass merges;
     private readonly SnapshotPool snapshots = new();
     private readonly Pool<int> newcomers = new();
-    private readonly Pool<long> newcomerKeys = new();
+    private readonly Pool<ulong> newcomerKeys = new();
+    private readonly RadixSort sorting = new();
+    private readonly BodyOrder order;
     private readonly Pool<int> removed = new();
     private readonly Pool<int> byAge = new();
     private readonly Pool<long> ages = new();
@@ -35,6 +45,8 @@ public sealed partial class IslandEngine : IDisposable
     private IslandOptions? flushedWith;
     private bool doubtEverything;
     private long flushes;
+    private long moved;
+    private int calm;
     private int flushing;
     private bool disposed;
 
@@ -44,8 +56,10 @@ public sealed partial class IslandEngine : IDisposable
     {
         this.options = options ?? new IslandOptions();
         this.options.Validate();
-        splits = new SplitPass(neighbours);
-        merges = new MergePass(peers, neighbours);
+        order = new BodyOrder(sorting);
+        splits = new SplitPass(peers, neighbours);
+        gathering = new Gathering(peers, sorting);
+        merges = new MergePass(peers, neighbours, sorting);
     }
 
     /// <summary>The rules. A new record holds from the next flush on; any thread may set it.</summary>
@@ -164,23 +178,26 @@ public sealed partial class IslandEngine : IDisposable
         // Removals are taken first: whoever is on this list was put on the list of newcomers before, so both are seen here.
         TakeRemoved();
         TakeNewcomers();
-        world.EnsureCapacity(peers.SlotCount);
+        world.EnsureCapacity(world.Map.Count + newcomers.Count);
         neighbours.Prepare(world, rules);
-        TakeMoves();
+        EmbodyNewcomers();
+        TakeMoves(newcomersOnly);
         ForgetRemoved(rules);
         if (!newcomersOnly)
         {
             bool doubted = doubtEverything || flushedWith != rules;
             if (doubted)
                 DoubtEverything();
+            if (!world.TiesDrawn)
+                SplitPass.Sweep(world, rules.LeaveDistance);
             ByAge(world.Touched.Span);
             splits.Run(world, rules, flushes, mayFitAnew: doubted || world.PeerCount + world.Departed > rules.MaxIslandSize);
         }
         flushedWith = rules;
         PlaceNewcomers(newcomersOnly);
-        merges.Gather(world, rules, newcomers.Span);
+        gathering.Run(world, rules, newcomers.Span);
         ActivateNewcomers();
-        merges.Run(world, rules, newcomersOnly);
+        merges.Run(world, rules, newcomers.Span, newcomersOnly);
         world.NumberNewIslands();
         if (newcomersOnly)
             NoLongerFresh();
@@ -198,66 +215,107 @@ public sealed partial class IslandEngine : IDisposable
             removed.Add(slot);
     }
 
+    /// <summary>Lists the slots of those who were added, in the order of adding.</summary>
     private void TakeNewcomers()
     {
         newcomers.Clear();
         newcomerKeys.Clear();
+        int highest = -1;
         for (int slot = peers.TakePending(); slot >= 0; slot = peers.NextPending(slot))
         {
-            world.EnsureCapacity(slot + 1);
-            world.AddOrder[slot] = peers.AddOrder(slot);
-            world.Announced[slot] = 0;
             if (!peers.IsAlive(slot))
                 continue;
+            highest = Math.Max(highest, slot);
             newcomers.Add(slot);
-            newcomerKeys.Add(world.AddOrder[slot]);
+            newcomerKeys.Add((ulong)peers.AddOrder(slot));
         }
-        newcomerKeys.Span.Sort(newcomers.Span);
+        world.Map.EnsureSlots(highest + 1);
+        sorting.Sort(newcomerKeys.Span, newcomers.Span);
     }
 
-    private void TakeMoves()
+    /// <summary>
+    /// Reads where everybody is now. When many have reported, bodies are gone through in their own order, which is that of memory and of space, and
+    /// places are gathered; when few have, the flags lead to them.
+    /// </summary>
+    private void TakeMoves(bool newcomersOnly)
     {
-        var consumer = new MoveConsumer(world, neighbours);
-        peers.TakeMoved(ref consumer);
+        int count = peers.CountMoved();
+        moved += count;
+        if (!newcomersOnly)
+        {
+            calm = moved * SweepFrom < world.Map.Count ? calm + 1 : 0;
+            if (calm == 0)
+                world.TiesDrawn = false;
+            moved = 0;
+        }
+        if ((long)count * SweepFrom < world.Map.Count)
+        {
+            var consumer = new MoveConsumer(this);
+            peers.TakeMoved(ref consumer);
+            return;
+        }
+        peers.ClearMoved();
+        ReadOnlySpan<int> slots = world.Map.Slots;
+        for (int body = 0; body < slots.Length; body++)
+        {
+            if (body + Prefetch.Distance < slots.Length && slots[body + Prefetch.Distance] >= 0)
+                peers.ExpectGround(slots[body + Prefetch.Distance]);
+            if (slots[body] >= 0)
+                Take(body, peers.Ground(slots[body]));
+        }
     }
 
-    private readonly struct MoveConsumer(World world, NeighbourIndex neighbours) : IMoveConsumer
+    private readonly struct MoveConsumer(IslandEngine engine) : IMoveConsumer
     {
         public void Take(int slot, Point to)
         {
-            // A newcomer's place is read when it is placed, which is later; one that was added since the flush began may have no body yet.
-            if ((uint)slot >= (uint)world.Bodies.Length)
-                return;
-            int island = world.Bodies[slot].Island;
-            if (island < 0 || to == world.Bodies[slot].At)
-                return;
-            world.Bodies[slot].At = to;
-            if (!world.Bodies[slot].Tie.Holds(to))
-                world.Touch(island, Pending.Measure);
-            neighbours.Moved(world, slot, to);
+            // Without a body: one that was added since the flush began.
+            int body = engine.world.Map.BodyOf(slot);
+            if (body >= 0)
+                engine.Take(body, to);
         }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void Take(int body, Point to)
+    {
+        ref Body mover = ref world.Bodies[body];
+        if (to == mover.At)
+            return;
+        mover.At = to;
+        // A newcomer is in no island yet.
+        if (mover.Island < 0)
+            return;
+        if (world.TiesDrawn && !mover.Tie.Holds(to))
+            world.Touch(mover.Island, Pending.Measure);
+        neighbours.Moved(world, body, to);
     }
 
     private void ForgetRemoved(IslandOptions rules)
     {
         foreach (int slot in removed.Span)
         {
-            int island = world.Bodies[slot].Island;
-            if (island >= 0)
-            {
-                world.Detach(slot);
-                neighbours.Forget(slot);
-                world.PeerCount--;
-                world.Departed++;
-                if (world.Islands[island].Count > 0)
-                    world.Touch(island, Pending.Rebuild);
-                int left = world.Islands[island].Count;
-                if (left == rules.MaxIslandSize - 1 || left == rules.MaxIslandSize / 2)
-                    neighbours.Expose(world, island);
-            }
+            int body = world.Map.BodyOf(slot);
+            if (body >= 0)
+                Forget(body, rules);
             peers.Retire(slot);
         }
         peers.RecycleRetired();
+    }
+
+    private void Forget(int body, IslandOptions rules)
+    {
+        int island = world.Bodies[body].Island;
+        world.Detach(body);
+        world.Disembody(body);
+        neighbours.Forget(body);
+        world.PeerCount--;
+        world.Departed++;
+        if (world.Islands[island].Count > 0)
+            world.Touch(island, Pending.Rebuild);
+        int left = world.Islands[island].Count;
+        if (left == rules.MaxIslandSize - 1 || left == rules.MaxIslandSize / 2)
+            neighbours.Expose(world, island);
     }
 
     /// <summary>Under other rules every edge and every circle has to be drawn anew.</summary>
@@ -288,44 +346,54 @@ public sealed partial class IslandEngine : IDisposable
         return order;
     }
 
+    /// <summary>Gives newcomers bodies; from here on they are listed by these.</summary>
+    private void EmbodyNewcomers()
+    {
+        foreach (ref int newcomer in newcomers.Span)
+            newcomer = world.Embody(newcomer, peers.Ground(newcomer));
+        order.Keep(world, neighbours, newcomers.Span);
+    }
+
+    /// <summary>Gives newcomers an island each.</summary>
     private void PlaceNewcomers(bool fresh)
     {
-        foreach (int slot in newcomers.Span)
+        foreach (int newcomer in newcomers.Span)
         {
-            world.Bodies[slot].At = peers.Ground(slot);
-            int island = world.CreateIsland(slot);
+            int island = world.CreateIsland(newcomer);
             if (fresh)
                 world.Islands[island].Pending |= Pending.Fresh;
         }
         world.PeerCount += newcomers.Count;
     }
 
-    /// <summary>Lets newcomers look around, those of one island one after the other.</summary>
     private void ActivateNewcomers()
     {
-        Span<long> keys = newcomerKeys.Resize(newcomers.Count);
-        for (int i = 0; i < keys.Length; i++)
-            keys[i] = world.Bodies[newcomers.Span[i]].Island;
-        keys.Sort(newcomers.Span);
-        foreach (int slot in newcomers.Span)
-            neighbours.Activate(slot);
+        foreach (int body in newcomers.Span)
+            neighbours.Activate(body);
     }
 
     private void NoLongerFresh()
     {
-        foreach (int slot in newcomers.Span)
-            world.Islands[world.Bodies[slot].Island].Pending &= ~Pending.Fresh;
+        foreach (int body in newcomers.Span)
+            world.Islands[world.Bodies[body].Island].Pending &= ~Pending.Fresh;
     }
 
-    /// <summary>Measures the trees that merges have changed and clears what was pending.</summary>
+    /// <summary>Measures the trees that merges have changed, where ties are in use, and clears what was pending.</summary>
     private void Settle(IslandOptions rules)
     {
+        if (!world.TiesDrawn && calm >= CalmBeforeTies)
+        {
+            world.TiesDrawn = true;
+            for (int index = 0; index < world.IslandTop; index++)
+                if (world.Islands[index].Count > 0)
+                    world.Touch(index, Pending.Measure);
+        }
         foreach (int index in world.Touched.Span)
         {
             ref Island island = ref world.Islands[index];
-            if (island.Count > 0 && (island.Pending & Pending.Measure) != 0)
+            if (world.TiesDrawn && island.Count > 0 && (island.Pending & Pending.Measure) != 0)
             {
-                bool whole = SplitPass.Measure(world, index, rules.LeaveDistance);
+                bool whole = SplitPass.Prove(world, index, rules.LeaveDistance);
                 System.Diagnostics.Debug.Assert(whole, "a merge lays an edge within the join distance, and all others were measured before");
             }
             island.Pending = Pending.None;
@@ -338,18 +406,19 @@ public sealed partial class IslandEngine : IDisposable
     private void Announce()
     {
         changes.Clear();
-        foreach (int slot in world.Reassigned.Span)
+        foreach (int body in world.Reassigned.Span)
         {
-            int index = world.Bodies[slot].Island;
+            int index = world.Bodies[body].Island;
             if (index < 0)
                 continue;
-            long from = world.Announced[slot], to = world.Islands[index].Id;
+            long from = world.Announced[body], to = world.Islands[index].Id;
             if (from == to)
                 continue;
-            world.Announced[slot] = to;
+            world.Announced[body] = to;
             IslandChangeCause cause = from == 0 ? IslandChangeCause.Newcomer
                 : world.Islands[index].SplitAt == flushes ? IslandChangeCause.Split
                 : IslandChangeCause.Merge;
+            int slot = world.Map.SlotOf(body);
             changes.Add(new IslandChange(new PeerHandle(slot, peers.Generation(slot)), new IslandId(from), new IslandId(to), cause));
         }
         world.Reassigned.Clear();
@@ -357,21 +426,19 @@ public sealed partial class IslandEngine : IDisposable
 
     private void FillSnapshot()
     {
-        Span<int> order = IslandsByAge();
-
         IslandSnapshot snapshot = snapshots.TakeFree();
-        snapshot.Begin(flushes, world.Capacity, world.PeerCount, world.IslandCount);
-        foreach (int index in order)
+        snapshot.Begin(flushes, peers.SlotCount, world.PeerCount, world.IslandCount);
+        foreach (int index in IslandsByAge())
         {
-            int first = world.Islands[index].First, slot = first;
+            int first = world.Islands[index].First, body = first;
             do
             {
-                snapshot.Add(
-                    new PeerHandle(slot, peers.Generation(slot)),
-                    new Position(world.Bodies[slot].At.X, peers.Height(slot), world.Bodies[slot].At.Z));
-                slot = world.Bodies[slot].Next;
+                ref readonly Body member = ref world.Bodies[body];
+                int slot = world.Map.SlotOf(body);
+                snapshot.Add(new PeerHandle(slot, peers.Generation(slot)), new Position(member.At.X, peers.Height(slot), member.At.Z));
+                body = member.Next;
             }
-            while (slot != first);
+            while (body != first);
             snapshot.EndIsland(new IslandId(world.Islands[index].Id));
         }
         snapshots.Publish(snapshot);

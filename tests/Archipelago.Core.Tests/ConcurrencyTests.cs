@@ -132,17 +132,23 @@ public class ConcurrencyTests
         });
         foreach (Thread thread in (Thread[])[.. producers, reader])
             thread.Start();
-        for (int flush = 0; flush < 400; flush++)
+        try
         {
-            if (flush % 3 == 0)
-                engine.FlushNewcomers();
-            else
-                engine.Flush();
-            engine.PublishSnapshot();
+            for (int flush = 0; flush < 400; flush++)
+            {
+                if (flush % 3 == 0)
+                    engine.FlushNewcomers();
+                else
+                    engine.Flush();
+                engine.PublishSnapshot();
+            }
         }
-        stop.Cancel();
-        foreach (Thread thread in (Thread[])[.. producers, reader])
-            thread.Join();
+        finally
+        {
+            stop.Cancel();
+            foreach (Thread thread in (Thread[])[.. producers, reader])
+                thread.Join();
+        }
 
         engine.Flush();
         engine.PublishSnapshot();

@@ -4,7 +4,7 @@ using System.Runtime.CompilerServices;
 namespace Archipelago.Core.Internals;
 
 /// <summary>Two members of different islands within the join distance, whose islands fit together.</summary>
-internal readonly record struct Contact(int IslandA, int IslandB, int SlotA, int SlotB);
+internal readonly record struct Contact(int IslandA, int IslandB, int BodyA, int BodyB);
 
 /// <summary>
 /// Finds those who came within the join distance of somebody of another island that theirs fits with, without looking at those who cannot have.
@@ -35,6 +35,10 @@ internal sealed class NeighbourIndex
     private const double LargestRadius = 0.5;
     private const double RoundingMargin = 0.99999;
     private const int Absent = -2;
+    private const int FarthestSquare = 1 << 28;
+
+    /// <summary>More than rounding can add to the distance from a square.</summary>
+    private const double SquareMargin = 1.0001;
 
     /// <summary>What a look reads of everybody in a bucket, side by side: most are dismissed for their circle alone.</summary>
     private struct Node
@@ -46,32 +50,37 @@ internal sealed class NeighbourIndex
     private Node[] nodes = [];
     private int[] previous = [];
     private int[] bucketOf = [];
-    private bool[] isActive = [];
 
-    /// <summary>First slot of each bucket: those of small islands, then, from <see cref="largeBase"/> on, those of large ones.</summary>
+    /// <summary>One bit a body: who is to look around. Gone through in the order of bodies, which is an order in space.</summary>
+    private ulong[] active = [];
+
+    /// <summary>No word of <see cref="active"/> before this one has a bit set.</summary>
+    private int firstActive = int.MaxValue;
+
+    /// <summary>First body of each bucket. Two buckets a square, side by side: members of small islands, and of large ones.</summary>
     private int[] heads = [];
-    private int mask;
-    private int largeBase;
+    private int squareBits;
     private int capacity;
     private double joinDistance;
     private double largest;
+    private double side;
     private double perMetre;
     private int cap;
 
-    private readonly Pool<int> active = new();
-
-    /// <summary>How far a search has come in the list of the active, and how many of those it leaves active.</summary>
-    private int searched;
-    private int kept;
+    private readonly Pool<int> wasActive = new();
     private int[] lastContact = [];
 
-    /// <summary>Makes room for these slots and takes over the rules. Circles drawn under other rules are void: then activate everybody.</summary>
+    /// <summary>How often somebody left its circle since bodies were last numbered in the order of space.</summary>
+    public long CirclesLeft { get; private set; }
+
+    /// <summary>Makes room for these bodies and takes over the rules. Circles drawn under other rules are void: then activate everybody.</summary>
     public void Prepare(World world, IslandOptions rules)
     {
         bool moved = joinDistance != rules.JoinDistance;
         joinDistance = rules.JoinDistance;
         largest = joinDistance * LargestRadius;
-        perMetre = 1 / (joinDistance + (2 * largest));
+        side = joinDistance + (2 * largest);
+        perMetre = 1 / side;
         cap = rules.MaxIslandSize;
         if (capacity < world.Capacity)
         {
@@ -80,9 +89,9 @@ internal sealed class NeighbourIndex
             Array.Resize(ref nodes, capacity);
             Array.Resize(ref previous, capacity);
             Array.Resize(ref bucketOf, capacity);
-            Array.Resize(ref isActive, capacity);
+            Array.Resize(ref active, (capacity + 63) >> 6);
             bucketOf.AsSpan(old).Fill(Absent);
-            mask = (int)Math.Min(1 << 30, BitOperations.RoundUpToPowerOf2((uint)capacity) * 2) - 1;
+            squareBits = Math.Min(29, BitOperations.Log2((uint)capacity - 1) + 1);
             moved = true;
         }
         if (moved)
@@ -90,12 +99,13 @@ internal sealed class NeighbourIndex
     }
 
     /// <summary>Lets the peer look around at the next search.</summary>
-    public void Activate(int slot)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Activate(int body)
     {
-        if (isActive[slot])
-            return;
-        isActive[slot] = true;
-        active.Add(slot);
+        int word = body >> 6;
+        active[word] |= 1UL << body;
+        if (word < firstActive)
+            firstActive = word;
     }
 
     /// <summary>
@@ -103,17 +113,18 @@ internal sealed class NeighbourIndex
     /// by newcomers who look around before it does.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void Moved(World world, int slot, Point to)
+    public void Moved(World world, int body, Point to)
     {
-        if (bucketOf[slot] != Absent && !nodes[slot].Clear.Holds(to))
-            LeaveCircle(world, slot, to);
+        if (bucketOf[body] != Absent && !nodes[body].Clear.Holds(to))
+            LeaveCircle(world, body, to);
     }
 
-    private void LeaveCircle(World world, int slot, Point to)
+    private void LeaveCircle(World world, int body, Point to)
     {
-        Place(slot, to, IsSmall(world.Islands[world.Bodies[slot].Island].Count));
-        nodes[slot].Clear.Radius = 0;
-        Activate(slot);
+        Place(body, to, IsSmall(world.Islands[world.Bodies[body].Island].Count));
+        nodes[body].Clear.Radius = 0;
+        Activate(body);
+        CirclesLeft++;
     }
 
     /// <summary>True when an island of this size fits with another of its size.</summary>
@@ -122,110 +133,156 @@ internal sealed class NeighbourIndex
     /// <summary>An island has become small, or has room again: its members are kept with those like them, and look around at the next search.</summary>
     public void Expose(World world, int island)
     {
-        int first = world.Islands[island].First, slot = first;
+        int first = world.Islands[island].First, body = first;
         if (first < 0)
             return;
         do
         {
-            LeaveCircle(world, slot, world.Bodies[slot].At);
-            slot = world.Bodies[slot].Next;
+            LeaveCircle(world, body, world.Bodies[body].At);
+            body = world.Bodies[body].Next;
         }
-        while (slot != first);
+        while (body != first);
     }
 
     /// <summary>The peer is in no island any more, or in one without room.</summary>
-    public void Remove(int slot)
+    public void Remove(int body)
     {
-        if (bucketOf[slot] == Absent)
+        if (bucketOf[body] == Absent)
             return;
-        Unlink(slot);
-        bucketOf[slot] = Absent;
+        Unlink(body);
+        bucketOf[body] = Absent;
     }
 
-    /// <summary>Forgets that the slot is active: its peer has left.</summary>
-    public void Forget(int slot)
+    /// <summary>The peer has left.</summary>
+    public void Forget(int body)
     {
-        Remove(slot);
-        isActive[slot] = false;
+        Remove(body);
+        active[body >> 6] &= ~(1UL << body);
     }
 
-    /// <summary>
-    /// Lets those who are active look around, and adds whom they meet. With <paramref name="newcomersOnly"/> only members of fresh islands look, and
-    /// everybody stays active for the next search of all.
-    /// </summary>
+    /// <summary>Lets those who are active look around, and adds whom they meet.</summary>
     /// <returns>
     /// False when it stopped early: thousands who met at one place at once have a contact each with all others, and most of these are void once the
     /// first have merged. Deal with those found, and search again.
     /// </returns>
-    public bool Search(World world, Pool<Contact> contacts, bool newcomersOnly)
+    public bool Search(World world, Pool<Contact> contacts)
     {
-        if (lastContact.Length < world.IslandTop)
-            lastContact = new int[world.Islands.Length];
+        PrepareContacts(world);
         int enough = MostContacts(world.PeerCount);
-        // The list grows while it is gone through: looking around may activate neighbours.
-        while (searched < active.Count)
+        // Looking around may activate neighbours, also behind: then it is gone through again from there.
+        while (firstActive < active.Length)
+        {
+            int word = firstActive;
+            firstActive = int.MaxValue;
+            for (; word < active.Length; word++)
+            {
+                for (ulong bits = active[word]; bits != 0; bits = active[word])
+                {
+                    if (contacts.Count > enough)
+                    {
+                        firstActive = Math.Min(firstActive, word);
+                        return false;
+                    }
+                    active[word] = bits & (bits - 1);
+                    int body = (word << 6) + BitOperations.TrailingZeroCount(bits);
+                    if (world.Bodies[body].Island >= 0)
+                        Look(world, body, contacts);
+                }
+            }
+        }
+        return true;
+    }
+
+    /// <summary>
+    /// Lets these newcomers look around, beginning with <paramref name="next"/>, and adds whom they meet. What a newcomer finds may have to wait for a
+    /// flush of everything, so they stay active.
+    /// </summary>
+    /// <returns>As <see cref="Search"/>.</returns>
+    public bool SearchAround(World world, ReadOnlySpan<int> newcomers, ref int next, Pool<Contact> contacts)
+    {
+        PrepareContacts(world);
+        int enough = MostContacts(world.PeerCount);
+        while (next < newcomers.Length)
         {
             if (contacts.Count > enough)
                 return false;
-            int slot = active.Span[searched++];
-            if (!isActive[slot] || world.Bodies[slot].Island < 0)
-            {
-                isActive[slot] = false;
-                continue;
-            }
-            bool fresh = (world.Islands[world.Bodies[slot].Island].Pending & Pending.Fresh) != 0;
-            if (newcomersOnly)
-            {
-                // What a newcomer finds may have to wait for a flush of everything, so it stays active.
-                if (fresh)
-                    Look(world, slot, contacts);
-                active.Span[kept++] = slot;
-                continue;
-            }
-            isActive[slot] = false;
-            Look(world, slot, contacts);
+            Look(world, newcomers[next++], contacts);
         }
-        active.Resize(kept);
-        searched = kept = 0;
         return true;
+    }
+
+    private void PrepareContacts(World world)
+    {
+        if (lastContact.Length < world.IslandTop)
+            lastContact = new int[world.Islands.Length];
+    }
+
+    /// <summary>Bodies are numbered anew: number <c>i</c> is what was <c>from[i]</c>; <paramref name="to"/> says the same the other way round.</summary>
+    public void Renumber(ReadOnlySpan<int> from, ReadOnlySpan<int> to, ColumnPermuter permuter)
+    {
+        permuter.Apply(nodes, from);
+        permuter.Apply(bucketOf, from);
+        Rehash();
+        CirclesLeft = 0;
+        wasActive.Clear();
+        for (int word = 0; word < active.Length; word++)
+        {
+            for (ulong bits = active[word]; bits != 0; bits &= bits - 1)
+                wasActive.Add((word << 6) + BitOperations.TrailingZeroCount(bits));
+            active[word] = 0;
+        }
+        foreach (int body in wasActive.Span)
+            Activate(to[body]);
     }
 
     private static int MostContacts(int peers) => (int)Math.Min(int.MaxValue / 4, 4096 + (4L * peers));
 
-    private void Look(World world, int slot, Pool<Contact> contacts)
+    private void Look(World world, int body, Pool<Contact> contacts)
     {
-        int island = world.Bodies[slot].Island, size = world.Islands[island].Count;
+        int island = world.Bodies[body].Island, size = world.Islands[island].Count;
         if (size >= cap)
         {
-            Remove(slot);
+            Remove(body);
             return;
         }
-        Point at = world.Bodies[slot].At;
+        Point at = world.Bodies[body].At;
         bool small = IsSmall(size);
-        Place(slot, at, small);
+        Place(body, at, small);
         if (size == world.PeerCount)
         {
             // Nobody else is there.
-            nodes[slot].Clear.Radius = (float)(largest * RoundingMargin);
+            nodes[body].Clear.Radius = (float)(largest * RoundingMargin);
             return;
         }
-        double radius = largest;
-        int column = Coordinate(at.X), row = Coordinate(at.Z);
-        for (int z = -1; z <= 1; z++)
-        {
-            int start = RowStart(row + z);
-            for (int x = -1; x <= 1; x++)
-            {
-                int bucket = (start + column + x) & mask;
-                radius = LookInto(world, bucket, slot, at, island, size, radius, contacts);
-                if (small)
-                    radius = LookInto(world, bucket + largeBase, slot, at, island, size, radius, contacts);
-            }
-        }
-        nodes[slot].Clear.Radius = (float)(radius * RoundingMargin);
+        nodes[body].Clear.Radius = (float)(LookAround(world, body, at, island, size, contacts) * RoundingMargin);
     }
 
-    private double LookInto(World world, int bucket, int slot, Point at, int island, int size, double radius, Pool<Contact> contacts)
+    private double LookAround(World world, int body, Point at, int island, int size, Pool<Contact> contacts)
+    {
+        bool small = IsSmall(size);
+        double radius = largest;
+        int column = Coordinate(at.X), row = Coordinate(at.Z);
+        (double west, double east) = FromEdges(at.X);
+        (double south, double north) = FromEdges(at.Z);
+        // One's own square first: whom it holds leaves the least room, and then the far ones matter less often.
+        for (int i = 0; i < 9; i++)
+        {
+            int x = Around[i], z = Around[9 + i];
+            double dx = x == 0 ? 0 : x < 0 ? west : east, dz = z == 0 ? 0 : z < 0 ? south : north;
+            double reach = joinDistance + largest + radius;
+            if ((dx * dx) + (dz * dz) > reach * reach * SquareMargin)
+                continue;
+            int bucket = Bucket(column + x, row + z);
+            radius = LookInto(world, bucket, body, at, island, size, radius, contacts);
+            if (small)
+                radius = LookInto(world, bucket + 1, body, at, island, size, radius, contacts);
+        }
+        return radius;
+    }
+
+    private static ReadOnlySpan<sbyte> Around => [0, -1, 1, 0, 0, -1, 1, -1, 1, 0, 0, 0, -1, 1, -1, -1, 1, 1];
+
+    private double LookInto(World world, int bucket, int body, Point at, int island, int size, double radius, Pool<Contact> contacts)
     {
         int following;
         for (int other = heads[bucket]; other >= 0; other = following)
@@ -246,7 +303,7 @@ internal sealed class NeighbourIndex
             {
                 // They merge in this flush or come not to fit, for sizes only grow in it: a pair of neither kind needs no guard. A newcomer, whose pair
                 // may have to wait, stays active.
-                Meet(contacts, new Contact(island, otherIsland, slot, other));
+                Meet(contacts, new Contact(island, otherIsland, body, other));
                 continue;
             }
             double half = Math.Max(0, (Math.Sqrt(squared) - joinDistance) / 2);
@@ -261,11 +318,11 @@ internal sealed class NeighbourIndex
     }
 
     /// <summary>Makes a circle smaller, which holds for all its neighbours; activates its owner when that stands outside.</summary>
-    private void CutDown(World world, int slot, ref Circle circle, double radius)
+    private void CutDown(World world, int body, ref Circle circle, double radius)
     {
         circle.Radius = (float)(Math.Max(0, radius) * RoundingMargin);
-        if (!circle.Holds(world.Bodies[slot].At))
-            LeaveCircle(world, slot, world.Bodies[slot].At);
+        if (!circle.Holds(world.Bodies[body].At))
+            LeaveCircle(world, body, world.Bodies[body].At);
     }
 
     private void Meet(Pool<Contact> contacts, Contact contact)
@@ -284,50 +341,48 @@ internal sealed class NeighbourIndex
             lastContact[contact.IslandB] = 0;
     }
 
-    private void Place(int slot, Point at, bool small)
+    private void Place(int body, Point at, bool small)
     {
-        nodes[slot].Clear.X = at.X;
-        nodes[slot].Clear.Z = at.Z;
-        int bucket = Bucket(Coordinate(at.X), Coordinate(at.Z)) + (small ? 0 : largeBase);
-        if (bucketOf[slot] == bucket)
+        nodes[body].Clear.X = at.X;
+        nodes[body].Clear.Z = at.Z;
+        int bucket = Bucket(Coordinate(at.X), Coordinate(at.Z)) + (small ? 0 : 1);
+        if (bucketOf[body] == bucket)
             return;
-        if (bucketOf[slot] != Absent)
-            Unlink(slot);
-        LinkInto(slot, bucket);
+        if (bucketOf[body] != Absent)
+            Unlink(body);
+        LinkInto(body, bucket);
     }
 
-    private void LinkInto(int slot, int bucket)
+    private void LinkInto(int body, int bucket)
     {
         int head = heads[bucket];
-        nodes[slot].Next = head;
-        previous[slot] = -1;
+        nodes[body].Next = head;
+        previous[body] = -1;
         if (head >= 0)
-            previous[head] = slot;
-        heads[bucket] = slot;
-        bucketOf[slot] = bucket;
+            previous[head] = body;
+        heads[bucket] = body;
+        bucketOf[body] = bucket;
     }
 
-    private void Unlink(int slot)
+    private void Unlink(int body)
     {
-        int before = previous[slot], after = nodes[slot].Next;
+        int before = previous[body], after = nodes[body].Next;
         if (before >= 0)
             nodes[before].Next = after;
         else
-            heads[bucketOf[slot]] = after;
+            heads[bucketOf[body]] = after;
         if (after >= 0)
             previous[after] = before;
     }
 
     private void Rehash()
     {
-        int oldBase = largeBase;
-        largeBase = mask + 1;
-        if (heads.Length != 2 * largeBase)
-            heads = new int[2 * largeBase];
+        if (heads.Length != 2 << squareBits)
+            heads = new int[2 << squareBits];
         heads.AsSpan().Fill(-1);
-        for (int slot = 0; slot < capacity; slot++)
-            if (bucketOf[slot] != Absent)
-                LinkInto(slot, Bucket(Coordinate(nodes[slot].Clear.X), Coordinate(nodes[slot].Clear.Z)) + (bucketOf[slot] < oldBase ? 0 : largeBase));
+        for (int body = 0; body < capacity; body++)
+            if (bucketOf[body] != Absent)
+                LinkInto(body, Bucket(Coordinate(nodes[body].Clear.X), Coordinate(nodes[body].Clear.Z)) + (bucketOf[body] & 1));
     }
 
     // Beyond 2²⁸ squares neighbouring floats are sixteen squares apart, so only equal coordinates are near: their bits are as good as a square.
@@ -335,12 +390,21 @@ internal sealed class NeighbourIndex
     private int Coordinate(float metres)
     {
         double squares = Math.Floor(metres * perMetre);
-        return Math.Abs(squares) <= 1 << 28 ? (int)squares : BitConverter.SingleToInt32Bits(metres);
+        return Math.Abs(squares) <= FarthestSquare ? (int)squares : BitConverter.SingleToInt32Bits(metres);
     }
 
-    private int Bucket(int column, int row) => (RowStart(row) + column) & mask;
+    /// <summary>Metres from the lower and from the upper edge of the coordinate's square; 0 where squares are not told apart.</summary>
+    private (double Lower, double Upper) FromEdges(float metres)
+    {
+        double squares = metres * perMetre, below = Math.Floor(squares), lower = (squares - below) * side;
+        return Math.Abs(below) <= FarthestSquare ? (lower, side - lower) : (0, 0);
+    }
 
-    /// <summary>A row's squares lie side by side from here on, so that three neighbours are one look into memory.</summary>
+    /// <summary>
+    /// A row's squares lie side by side, so that three neighbours are one look into memory; and rows begin as far from each other as can be (Knuth's
+    /// multiplicative hashing), so that few of a compact world's share a bucket.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static int RowStart(int row) => (int)((uint)row * 0x9E3779B97F4A7C15UL >> 29);
+    private int Bucket(int column, int row) =>
+        (((int)((uint)row * 0x9E3779B9u >> (32 - squareBits)) + column) & ((1 << squareBits) - 1)) << 1;
 }

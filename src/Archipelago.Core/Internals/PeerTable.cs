@@ -183,11 +183,12 @@ internal sealed class PeerTable
     public float Height(int slot) => Volatile.Read(ref ChunkOf(slot).Slots[slot & ChunkMask].Y);
 
     /// <summary>The last report of x and z, read in one piece.</summary>
-    public Point Ground(int slot)
-    {
-        long word = Volatile.Read(ref ChunkOf(slot).Slots[slot & ChunkMask].Xz);
-        return new Point(BitConverter.Int32BitsToSingle((int)(word >> 32)), BitConverter.Int32BitsToSingle((int)word));
-    }
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public Point Ground(int slot) => ToPoint(Volatile.Read(ref ChunkOf(slot).Slots[slot & ChunkMask].Xz));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Point ToPoint(long word) =>
+        new(BitConverter.Int32BitsToSingle((int)(word >> 32)), BitConverter.Int32BitsToSingle((int)word));
 
     /// <summary>
     /// Takes the flags of those who reported since the last call, chunk by chunk, and hands each with its place to the consumer.
@@ -221,12 +222,38 @@ internal sealed class PeerTable
             Hook(TestPoint.FlagsCleared);
             Interlocked.MemoryBarrier();
             foreach (int i in movedInChunk.AsSpan(0, n))
-            {
-                long word = Volatile.Read(ref chunk.Slots[i].Xz);
-                consumer.Take((c << ChunkBits) + i, new Point(BitConverter.Int32BitsToSingle((int)(word >> 32)), BitConverter.Int32BitsToSingle((int)word)));
-            }
+                consumer.Take((c << ChunkBits) + i, ToPoint(Volatile.Read(ref chunk.Slots[i].Xz)));
         }
     }
+
+    /// <summary>How many have reported since flags were last taken, about: reports go on meanwhile.</summary>
+    public int CountMoved()
+    {
+        int sum = 0;
+        foreach (Chunk chunk in Volatile.Read(ref chunks))
+        {
+            // Flags are 0 or 1, eight to a word: a word's ones are its flags.
+            foreach (ulong word in MemoryMarshal.Cast<byte, ulong>(chunk.Moved.AsSpan()))
+                sum += BitOperations.PopCount(word);
+        }
+        return sum;
+    }
+
+    /// <summary>
+    /// Clears the flags of all, after which the caller reads the places of all with <see cref="Ground"/>. The fence stands between, as in
+    /// <see cref="TakeMoved"/>.
+    /// </summary>
+    public void ClearMoved()
+    {
+        foreach (Chunk chunk in Volatile.Read(ref chunks))
+            chunk.Moved.AsSpan().Clear();
+        Hook(TestPoint.FlagsCleared);
+        Interlocked.MemoryBarrier();
+    }
+
+    /// <summary>The place of this slot will be read soon.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void ExpectGround(int slot) => Prefetch.Entry(ChunkOf(slot).Slots, slot & ChunkMask);
 
     private readonly int[] movedInChunk = new int[ChunkSize];
 

@@ -19,6 +19,9 @@ internal sealed class Pool<T>
         items[Count++] = item;
     }
 
+    /// <summary>Takes the last one off.</summary>
+    public T Pop() => items[--Count];
+
     /// <summary>Makes the list this long; what new entries hold is undefined.</summary>
     public Span<T> Resize(int count)
     {

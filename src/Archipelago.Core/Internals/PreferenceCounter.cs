@@ -19,16 +19,16 @@ internal sealed class PreferenceCounter(PeerTable peers)
         if (!peers.HasPreferences)
             return 0;
         wishes.Clear();
-        int first = world.Islands[island].First, slot = first, place = 0;
+        int first = world.Islands[island].First, body = first, place = 0;
         do
         {
-            long preference = peers.Preference(slot);
+            long preference = peers.Preference(world.Map.SlotOf(body));
             if (preference != 0)
                 wishes.Add(new Wish(preference, place));
             place++;
-            slot = world.Bodies[slot].Next;
+            body = world.Bodies[body].Next;
         }
-        while (slot != first);
+        while (body != first);
         return Winner();
     }
 

@@ -6,7 +6,7 @@ namespace Archipelago.Core.Internals;
 /// which an edge broke, or a member left for good, are built again. Parts that came off become islands of their own: the largest part stays, and on a
 /// tie of size the one with the member added earliest.
 /// </summary>
-internal sealed class SplitPass(NeighbourIndex neighbours)
+internal sealed class SplitPass(PeerTable peers, NeighbourIndex neighbours)
 {
     /// <summary>Keeps circles clear of rounding: radii are stored as floats.</summary>
     private const double RoundingMargin = 0.99999;
@@ -16,6 +16,9 @@ internal sealed class SplitPass(NeighbourIndex neighbours)
 
     private const int LargestMended = 256;
 
+    /// <summary>An edge no longer than this part of the leave distance (squared) is as good as the shortest: it lasts.</summary>
+    private const double GoodEnough = 0.16;
+
     private readonly TreeBuilder trees = new();
     private readonly Pool<int> members = new();
     private readonly Pool<Component> components = new();
@@ -23,7 +26,7 @@ internal sealed class SplitPass(NeighbourIndex neighbours)
     private readonly Pool<int> componentOfLeader = new();
     private readonly Pool<(long Earliest, int Component)> leaving = new();
 
-    private record struct Component(int Slot, int Count, long Earliest, int Island);
+    private record struct Component(int Body, int Count, long Earliest, int Island);
 
     /// <summary>Measures or builds again what is pending, in the order given by the list of touched islands.</summary>
     /// <param name="world">The world.</param>
@@ -41,95 +44,144 @@ internal sealed class SplitPass(NeighbourIndex neighbours)
             world.Islands[index].Pending &= ~(Pending.Measure | Pending.Rebuild);
             if (world.Islands[index].Count == 0)
                 continue;
-            if ((pending & Pending.Rebuild) != 0 || ((pending & Pending.Measure) != 0 && !Measure(world, index, rules.LeaveDistance)))
+            if ((pending & Pending.Rebuild) != 0 || ((pending & Pending.Measure) != 0 && !Prove(world, index, rules.LeaveDistance)))
                 Rebuild(world, index, rules, flush, mayFitAnew);
         }
     }
 
-    /// <summary>
-    /// Measures the edges of an island's tree and draws the tie circles anew. An edge that is too long is replaced by one to the nearest member that
-    /// does not hang on it; false when there is none in reach, and the circles are then void.
-    /// </summary>
-    public static bool Measure(World world, int index, double leaveDistance)
+    /// <summary>Lists the islands of which an edge has become too long, by measuring every edge of the world; needs no tie circles.</summary>
+    public static void Sweep(World world, double leaveDistance)
     {
-        int first = world.Islands[index].First, slot = first;
+        double squared = leaveDistance * leaveDistance;
+        ReadOnlySpan<Body> bodies = world.Bodies.AsSpan(0, world.Map.Top);
+        foreach (ref readonly Body body in bodies)
+        {
+            int parent = body.Parent;
+            if (parent >= 0 && body.At.SquaredDistance(bodies[parent].At) > squared)
+                world.Touch(body.Island, Pending.Measure);
+        }
+    }
+
+    /// <summary>Makes sure that no edge of an island's tree is too long, and draws tie circles where they are in use. False when the tree must be built again.</summary>
+    public static bool Prove(World world, int index, double leaveDistance) =>
+        world.TiesDrawn ? Measure(world, index, leaveDistance) : Mend(world, index, leaveDistance * leaveDistance);
+
+    /// <summary>Replaces edges that are too long by ones to the nearest member that does not hang on them; false when there is none in reach.</summary>
+    private static bool Mend(World world, int index, double squared)
+    {
+        if (world.Islands[index].Count > LargestMended)
+            return false;
+        int first = world.Islands[index].First, body = first;
         do
         {
-            Point at = world.Bodies[slot].At;
-            world.Bodies[slot].Tie = new Circle { X = at.X, Z = at.Z, Radius = float.PositiveInfinity };
-            slot = world.Bodies[slot].Next;
+            int parent = world.Bodies[body].Parent;
+            if (parent >= 0)
+            {
+                double length = world.Bodies[body].At.SquaredDistance(world.Bodies[parent].At);
+                if (length > squared)
+                {
+                    parent = HangOnNearest(world, body, squared * GoodEnough, ref length);
+                    if (length > squared)
+                        return false;
+                    world.Bodies[body].Parent = parent;
+                }
+            }
+            body = world.Bodies[body].Next;
         }
-        while (slot != first);
+        while (body != first);
+        return true;
+    }
+
+    /// <summary>
+    /// Measures the edges of an island's tree and draws the tie circles anew. An edge that is too long, or soon will be, is replaced by one to the nearest
+    /// member that does not hang on it; false when there is none in reach, and the circles are then void.
+    /// </summary>
+    private static bool Measure(World world, int index, double leaveDistance)
+    {
+        int first = world.Islands[index].First, body = first;
+        do
+        {
+            Point at = world.Bodies[body].At;
+            world.Bodies[body].Tie = new Circle { X = at.X, Z = at.Z, Radius = float.PositiveInfinity };
+            body = world.Bodies[body].Next;
+        }
+        while (body != first);
 
         // In a large island looking for the nearest costs more than a better edge saves, and building again is quicker than mending many.
         bool mends = world.Islands[index].Count <= LargestMended;
         double squared = leaveDistance * leaveDistance, replaceAbove = mends ? squared * ReplaceAbove : squared;
         do
         {
-            int parent = world.Bodies[slot].Parent;
+            int parent = world.Bodies[body].Parent;
             if (parent >= 0)
             {
-                double length = world.Bodies[slot].At.SquaredDistance(world.Bodies[parent].At);
+                double length = world.Bodies[body].At.SquaredDistance(world.Bodies[parent].At);
                 if (length > replaceAbove)
                 {
                     if (mends)
-                        parent = HangOnNearest(world, slot, ref length);
+                        parent = HangOnNearest(world, body, squared * GoodEnough, ref length);
                     if (length > squared)
                         return false;
-                    world.Bodies[slot].Parent = parent;
+                    world.Bodies[body].Parent = parent;
                 }
                 // Each end may use up half of what is left.
                 float half = (float)((leaveDistance - Math.Sqrt(length)) / 2 * RoundingMargin);
-                world.Bodies[slot].Tie.Radius = Math.Min(world.Bodies[slot].Tie.Radius, half);
+                world.Bodies[body].Tie.Radius = Math.Min(world.Bodies[body].Tie.Radius, half);
                 world.Bodies[parent].Tie.Radius = Math.Min(world.Bodies[parent].Tie.Radius, half);
             }
-            slot = world.Bodies[slot].Next;
+            body = world.Bodies[body].Next;
         }
-        while (slot != first);
+        while (body != first);
         return true;
     }
 
-    /// <summary>The nearest member outside the slot's own subtree, and its squared distance, where it is nearer than the present parent.</summary>
-    private static int HangOnNearest(World world, int slot, ref double length)
+    /// <summary>
+    /// The nearest member outside the body's own subtree, or the first that is near enough, and its squared distance, where it is nearer than the present
+    /// parent.
+    /// </summary>
+    private static int HangOnNearest(World world, int body, double enough, ref double length)
     {
-        int best = world.Bodies[slot].Parent;
-        Point at = world.Bodies[slot].At;
-        for (int other = world.Bodies[slot].Next; other != slot; other = world.Bodies[other].Next)
+        int best = world.Bodies[body].Parent;
+        Point at = world.Bodies[body].At;
+        for (int other = world.Bodies[body].Next; other != body; other = world.Bodies[other].Next)
         {
             double squared = at.SquaredDistance(world.Bodies[other].At);
-            if (squared < length && !HangsOn(world, other, slot))
-                (best, length) = (other, squared);
+            if (squared >= length || HangsOn(world, other, body))
+                continue;
+            (best, length) = (other, squared);
+            if (squared <= enough)
+                break;
         }
         return best;
     }
 
-    private static bool HangsOn(World world, int slot, int above)
+    private static bool HangsOn(World world, int body, int above)
     {
-        while (slot >= 0 && slot != above)
-            slot = world.Bodies[slot].Parent;
-        return slot == above;
+        while (body >= 0 && body != above)
+            body = world.Bodies[body].Parent;
+        return body == above;
     }
 
     private void Rebuild(World world, int index, IslandOptions rules, long flush, bool mayFitAnew)
     {
         members.Clear();
-        int first = world.Islands[index].First, slot = first;
+        int first = world.Islands[index].First, body = first;
         do
         {
-            members.Add(slot);
-            slot = world.Bodies[slot].Next;
+            members.Add(body);
+            body = world.Bodies[body].Next;
         }
-        while (slot != first);
+        while (body != first);
 
         if (trees.Build(world, members.Span, rules.LeaveDistance) > 1)
         {
             Separate(world, members.Span, index, flush);
             foreach (ref readonly Component part in components.Span)
-                Measure(world, part.Island, rules.LeaveDistance);
+                Prove(world, part.Island, rules.LeaveDistance);
         }
         else
         {
-            Measure(world, index, rules.LeaveDistance);
+            Prove(world, index, rules.LeaveDistance);
             if (!mayFitAnew)
                 return;
         }
@@ -138,9 +190,9 @@ internal sealed class SplitPass(NeighbourIndex neighbours)
             neighbours.Activate(member);
     }
 
-    private void Separate(World world, ReadOnlySpan<int> slots, int index, long flush)
+    private void Separate(World world, ReadOnlySpan<int> bodies, int index, long flush)
     {
-        Classify(world, slots);
+        Classify(world, bodies);
         Span<Component> parts = components.Span;
         int keeper = 0;
         for (int c = 1; c < parts.Length; c++)
@@ -156,40 +208,40 @@ internal sealed class SplitPass(NeighbourIndex neighbours)
         leaving.Span.Sort(static (a, b) => a.Earliest.CompareTo(b.Earliest));
         foreach ((_, int c) in leaving.Span)
         {
-            int parent = world.Bodies[parts[c].Slot].Parent;
-            world.Detach(parts[c].Slot);
-            parts[c].Island = world.CreateIsland(parts[c].Slot);
+            int parent = world.Bodies[parts[c].Body].Parent;
+            world.Detach(parts[c].Body);
+            parts[c].Island = world.CreateIsland(parts[c].Body);
             world.Islands[parts[c].Island].SplitAt = flush;
-            world.Bodies[parts[c].Slot].Parent = parent;
+            world.Bodies[parts[c].Body].Parent = parent;
         }
 
         ReadOnlySpan<int> of = componentOf.Span;
-        for (int i = 0; i < slots.Length; i++)
+        for (int i = 0; i < bodies.Length; i++)
         {
-            if (of[i] == keeper || parts[of[i]].Slot == slots[i])
+            if (of[i] == keeper || parts[of[i]].Body == bodies[i])
                 continue;
-            world.Detach(slots[i]);
-            world.Append(parts[of[i]].Island, slots[i]);
+            world.Detach(bodies[i]);
+            world.Append(parts[of[i]].Island, bodies[i]);
         }
     }
 
-    private void Classify(World world, ReadOnlySpan<int> slots)
+    private void Classify(World world, ReadOnlySpan<int> bodies)
     {
         components.Clear();
-        Span<int> of = componentOf.Resize(slots.Length), ofLeader = componentOfLeader.Resize(slots.Length);
+        Span<int> of = componentOf.Resize(bodies.Length), ofLeader = componentOfLeader.Resize(bodies.Length);
         ofLeader.Fill(-1);
-        for (int i = 0; i < slots.Length; i++)
+        for (int i = 0; i < bodies.Length; i++)
         {
             int leader = trees.Sets.Find(i);
             if (ofLeader[leader] < 0)
             {
                 ofLeader[leader] = components.Count;
-                components.Add(new Component(slots[i], 0, long.MaxValue, -1));
+                components.Add(new Component(bodies[i], 0, long.MaxValue, -1));
             }
             of[i] = ofLeader[leader];
             ref Component component = ref components.Span[of[i]];
             component.Count++;
-            component.Earliest = Math.Min(component.Earliest, world.AddOrder[slots[i]]);
+            component.Earliest = Math.Min(component.Earliest, peers.AddOrder(world.Map.SlotOf(bodies[i])));
         }
     }
 }

@@ -93,21 +93,30 @@ internal readonly record struct Point(float X, float Z)
 
 /// <summary>
 /// The state that only the flushing thread touches: positions as of this flush, islands, and who belongs where.
-/// Columns are indexed by slot, islands by a table index that is reused when an island disappears.
+/// Columns are indexed by body (<see cref="BodyMap"/>), islands by a table index that is reused when an island disappears.
 /// </summary>
 internal sealed class World
 {
     public Body[] Bodies = [];
-    public long[] AddOrder = [];
     public int[] Previous = [];
     public long[] Announced = [];
 
+    /// <summary>Which body belongs to which slot.</summary>
+    public readonly BodyMap Map = new();
+
+    /// <summary>Bodies that there is room for.</summary>
     public int Capacity;
 
     public Island[] Islands = new Island[16];
     public int IslandTop;
     public int IslandCount;
     public int PeerCount;
+
+    /// <summary>
+    /// True while tie circles stand for the edges of trees: when few move, so that next to no edge need be measured. While many move, circles would be
+    /// left and drawn again all the time, and every edge is measured instead.
+    /// </summary>
+    public bool TiesDrawn;
 
     /// <summary>Peers that have left since the last flush of everything.</summary>
     public int Departed;
@@ -130,38 +139,109 @@ internal sealed class World
 
     public long LastId { get; set; }
 
-    public void EnsureCapacity(int slots)
+    /// <summary>Makes room for this many bodies; called before any is handed out.</summary>
+    public void EnsureCapacity(int bodies)
     {
-        if (slots <= Capacity)
+        if (bodies <= Capacity)
             return;
-        int size = Math.Max(64, Capacity);
-        while (size < slots)
-            size = checked(size * 2);
         int old = Capacity;
-        Array.Resize(ref Bodies, size);
-        Array.Resize(ref AddOrder, size);
-        Array.Resize(ref Previous, size);
-        Array.Resize(ref Announced, size);
+        Capacity = Growth.From(old, bodies);
+        Map.EnsureBodies(Capacity);
+        Array.Resize(ref Bodies, Capacity);
+        Array.Resize(ref Previous, Capacity);
+        Array.Resize(ref Announced, Capacity);
         foreach (ref Body body in Bodies.AsSpan(old))
             body.Island = -1;
-        Capacity = size;
+    }
+
+    /// <summary>Gives a slot a body that is in no island yet.</summary>
+    public int Embody(int slot, Point at)
+    {
+        int body = Map.Embody(slot);
+        Bodies[body] = new Body { At = at, Island = -1, Parent = -1 };
+        Announced[body] = 0;
+        return body;
+    }
+
+    /// <summary>Takes the body of a slot back; it is in no island any more.</summary>
+    public void Disembody(int body)
+    {
+        Bodies[body].Parent = -1;
+        Map.Disembody(body);
+    }
+
+    /// <summary>Numbers bodies anew: number <c>i</c> is what was <c>from[i]</c>; <paramref name="to"/> says the same the other way round.</summary>
+    public void Renumber(ReadOnlySpan<int> from, ReadOnlySpan<int> to, ColumnPermuter permuter)
+    {
+        permuter.Apply(Bodies, from);
+        permuter.Apply(Previous, from);
+        permuter.Apply(Announced, from);
+        Map.Renumber(from, permuter);
+        for (int body = 0; body < Map.Top; body++)
+        {
+            ref Body moved = ref Bodies[body];
+            if (moved.Island < 0)
+                continue;
+            moved.Next = to[moved.Next];
+            Previous[body] = to[Previous[body]];
+            // The tree of an island that is still to be built again may hang on somebody who has left.
+            int parent = moved.Parent < 0 ? -1 : to[moved.Parent];
+            moved.Parent = parent < Map.Top ? parent : -1;
+        }
+        foreach (ref Island island in Islands.AsSpan(0, IslandTop))
+            if (island.Count > 0)
+                island.First = to[island.First];
+    }
+
+    /// <summary>Numbers islands in the order in which bodies name them; <paramref name="from"/> and <paramref name="to"/> are scratch.</summary>
+    public void RenumberIslands(Pool<int> from, Pool<int> to, ColumnPermuter permuter)
+    {
+        Span<int> old = from.Resize(IslandTop), renamed = to.Resize(IslandTop);
+        renamed.Fill(-1);
+        int named = 0;
+        foreach (ref Body body in Bodies.AsSpan(0, Map.Top))
+        {
+            if (body.Island < 0)
+                continue;
+            ref int name = ref renamed[body.Island];
+            if (name < 0)
+            {
+                old[named] = body.Island;
+                name = named++;
+            }
+            body.Island = name;
+        }
+        int spare = named;
+        for (int index = 0; index < IslandTop; index++)
+        {
+            if (renamed[index] >= 0)
+                continue;
+            old[spare] = index;
+            renamed[index] = spare++;
+        }
+        permuter.Apply(Islands, old);
+        foreach (ref int touched in Touched.Span)
+            touched = renamed[touched];
+        System.Diagnostics.Debug.Assert(named == IslandCount && created.Count == 0, "every island has a member, and all are numbered between flushes");
+        IslandTop = named;
+        freeIslandCount = 0;
     }
 
     /// <summary>Makes an island with this one member.</summary>
-    public int CreateIsland(int slot)
+    public int CreateIsland(int body)
     {
         int index = freeIslandCount > 0 ? freeIslands[--freeIslandCount] : IslandTop++;
         if (index >= Islands.Length)
             Array.Resize(ref Islands, Islands.Length * 2);
         // An index that was freed and is used again may still be on the list of touched islands.
-        Islands[index] = new Island { Order = nextOrder++, First = slot, Count = 1, Pending = Islands[index].Pending & Pending.Listed };
+        Islands[index] = new Island { Order = nextOrder++, First = body, Count = 1, Pending = Islands[index].Pending & Pending.Listed };
         IslandCount++;
-        Bodies[slot].Island = index;
-        Bodies[slot].Next = Previous[slot] = slot;
-        Bodies[slot].Parent = -1;
-        Bodies[slot].Tie.Radius = float.PositiveInfinity;
+        Bodies[body].Island = index;
+        Bodies[body].Next = Previous[body] = body;
+        Bodies[body].Parent = -1;
+        Bodies[body].Tie.Radius = float.PositiveInfinity;
         created.Add(index);
-        Reassigned.Add(slot);
+        Reassigned.Add(body);
         return index;
     }
 
@@ -173,35 +253,35 @@ internal sealed class World
         island.Pending |= pending | Pending.Listed;
     }
 
-    /// <summary>Puts a slot that is in no ring at the end of an island's ring. Its place in the tree is the caller's business.</summary>
-    public void Append(int index, int slot)
+    /// <summary>Puts a body that is in no ring at the end of an island's ring. Its place in the tree is the caller's business.</summary>
+    public void Append(int index, int body)
     {
         ref Island island = ref Islands[index];
         int first = island.First, last = Previous[first];
-        Bodies[last].Next = slot;
-        Previous[slot] = last;
-        Bodies[slot].Next = first;
-        Previous[first] = slot;
-        Bodies[slot].Island = index;
+        Bodies[last].Next = body;
+        Previous[body] = last;
+        Bodies[body].Next = first;
+        Previous[first] = body;
+        Bodies[body].Island = index;
         island.Count++;
-        Reassigned.Add(slot);
+        Reassigned.Add(body);
     }
 
-    /// <summary>Takes a slot out of its island's ring; the island disappears with its last member.</summary>
-    public void Detach(int slot)
+    /// <summary>Takes a body out of its island's ring; the island disappears with its last member.</summary>
+    public void Detach(int body)
     {
-        int index = Bodies[slot].Island;
+        int index = Bodies[body].Island;
         ref Island island = ref Islands[index];
-        Bodies[slot].Island = -1;
+        Bodies[body].Island = -1;
         if (--island.Count == 0)
         {
             Release(index);
             return;
         }
-        int next = Bodies[slot].Next, previous = Previous[slot];
+        int next = Bodies[body].Next, previous = Previous[body];
         Bodies[previous].Next = next;
         Previous[next] = previous;
-        if (island.First == slot)
+        if (island.First == body)
             island.First = next;
     }
 
@@ -212,14 +292,14 @@ internal sealed class World
     public void Absorb(int target, int absorbed, int from, int to)
     {
         int head = Islands[absorbed].First, tail = Previous[head];
-        int slot = head;
+        int body = head;
         do
         {
-            Bodies[slot].Island = target;
-            Reassigned.Add(slot);
-            slot = Bodies[slot].Next;
+            Bodies[body].Island = target;
+            Reassigned.Add(body);
+            body = Bodies[body].Next;
         }
-        while (slot != head);
+        while (body != head);
         Link(from, to);
 
         ref Island into = ref Islands[target];
@@ -234,16 +314,24 @@ internal sealed class World
         Release(absorbed);
     }
 
+    /// <summary>True when island a goes into b in a merge rather than b into a: the larger stays, on a tie the older.</summary>
+    public bool Yields(int a, int b)
+    {
+        ref readonly Island x = ref Islands[a];
+        ref readonly Island y = ref Islands[b];
+        return x.Count != y.Count ? x.Count < y.Count : x.Order > y.Order;
+    }
+
     /// <summary>Makes <paramref name="child"/> the root of its tree and hangs it onto <paramref name="parent"/>, which is in another tree. Costs the depth of the child; hang the smaller tree.</summary>
     public void Link(int parent, int child)
     {
-        int above = parent, slot = child;
-        while (slot >= 0)
+        int above = parent, body = child;
+        while (body >= 0)
         {
-            int next = Bodies[slot].Parent;
-            Bodies[slot].Parent = above;
-            above = slot;
-            slot = next;
+            int next = Bodies[body].Parent;
+            Bodies[body].Parent = above;
+            above = body;
+            body = next;
         }
     }
 
@@ -270,9 +358,9 @@ internal sealed class World
     }
 
     /// <summary>Restores an island as it was saved; its members are appended afterwards.</summary>
-    public int RestoreIsland(long id, int slot)
+    public int RestoreIsland(long id, int body)
     {
-        int index = CreateIsland(slot);
+        int index = CreateIsland(body);
         Islands[index].Id = id;
         return index;
     }

@@ -1,0 +1,57 @@
+namespace Archipelago.Core.Internals;
+
+/// <summary>
+/// Numbers bodies, and islands with them, in the order of space, so that looking around and following rings and trees stays in the caches. People walk, so the order decays;
+/// it is made anew when enough have left their circles or arrived, which costs little against what they cost themselves.
+/// </summary>
+internal sealed class BodyOrder(RadixSort sorting)
+{
+    /// <summary>Smaller worlds fit into the caches in any order. Debug builds number anew in small ones too, so that every test sees it.</summary>
+#if DEBUG
+    private const int Smallest = 8;
+#else
+    private const int Smallest = 2048;
+#endif
+
+    /// <summary>Who left a circle is a few steps from its place in the order; who arrived is anywhere.</summary>
+    private const int ArrivalWeight = 16;
+
+    private const int Patience = 4;
+
+    private readonly Pool<ulong> keys = new();
+    private readonly Pool<int> from = new();
+    private readonly Pool<int> to = new();
+    private readonly ColumnPermuter permuter = new();
+    private long arrivals;
+
+    /// <summary>Numbers anew when it pays. Call it between flushes, or in one before anybody has moved; the newcomers have bodies but no islands yet.</summary>
+    public void Keep(World world, NeighbourIndex neighbours, Span<int> newcomers)
+    {
+        arrivals += newcomers.Length;
+        int bodies = world.Map.Count;
+        if (bodies < Smallest || neighbours.CirclesLeft + (ArrivalWeight * arrivals) < (long)Patience * bodies)
+            return;
+        arrivals = 0;
+        Sort(world);
+        world.Renumber(from.Span, to.Span, permuter);
+        neighbours.Renumber(from.Span, to.Span, permuter);
+        foreach (ref int newcomer in newcomers)
+            newcomer = to.Span[newcomer];
+        world.RenumberIslands(from, to, permuter);
+    }
+
+    private void Sort(World world)
+    {
+        int top = world.Map.Top;
+        Span<ulong> key = keys.Resize(top);
+        Span<int> order = from.Resize(top), inverse = to.Resize(top);
+        for (int body = 0; body < top; body++)
+        {
+            key[body] = world.Map.IsTaken(body) ? SpatialOrder.Key(world.Bodies[body].At) : ulong.MaxValue;
+            order[body] = body;
+        }
+        sorting.Sort(key, order);
+        for (int body = 0; body < top; body++)
+            inverse[order[body]] = body;
+    }
+}
