@@ -23,6 +23,9 @@ public sealed partial class IslandEngine : IDisposable
     /// <summary>When one in so many has reported, going through all is quicker than following flags.</summary>
     private const int SweepFrom = 8;
 
+    /// <summary>When at least this many arrive in one flush, and they are most, memory is given back afterwards.</summary>
+    private const int ManyArrivals = 1024;
+
     /// <summary>So many flushes in a row with few reports, and tie circles are drawn.</summary>
     private const int CalmBeforeTies = 4;
 
@@ -44,6 +47,7 @@ public sealed partial class IslandEngine : IDisposable
     private IslandOptions options;
     private IslandOptions? flushedWith;
     private bool doubtEverything;
+    private bool manyArrived;
     private long flushes;
     private long moved;
     private int calm;
@@ -175,6 +179,8 @@ public sealed partial class IslandEngine : IDisposable
     private FlushResult FlushCore(IslandOptions rules, bool newcomersOnly)
     {
         flushes++;
+        if (manyArrived && !newcomersOnly)
+            ReleaseScratch();
         // Removals are taken first: whoever is on this list was put on the list of newcomers before, so both are seen here.
         TakeRemoved();
         TakeNewcomers();
@@ -194,6 +200,7 @@ public sealed partial class IslandEngine : IDisposable
             splits.Run(world, rules, flushes, mayFitAnew: doubted || world.PeerCount + world.Departed > rules.MaxIslandSize);
         }
         flushedWith = rules;
+        manyArrived |= newcomers.Count >= ManyArrivals && newcomers.Count >= world.PeerCount;
         PlaceNewcomers(newcomersOnly);
         gathering.Run(world, rules, newcomers.Span);
         ActivateNewcomers();
@@ -206,6 +213,20 @@ public sealed partial class IslandEngine : IDisposable
 
         Announce();
         return new FlushResult(changes.Span, flushes, world.PeerCount, world.IslandCount);
+    }
+
+    /// <summary>An arrival of most of the world at once is not the steady state: what it needed is given back.</summary>
+    private void ReleaseScratch()
+    {
+        manyArrived = false;
+        newcomers.Release();
+        newcomerKeys.Release();
+        changes.Release();
+        byAge.Release();
+        ages.Release();
+        gathering.ReleaseScratch();
+        merges.ReleaseScratch();
+        order.ReleaseScratch(world);
     }
 
     private void TakeRemoved()

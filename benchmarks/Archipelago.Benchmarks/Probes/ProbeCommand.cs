@@ -1,11 +1,28 @@
 using System.CommandLine;
+using Archipelago.Core;
 
 namespace Archipelago.Benchmarks.Probes;
 
 /// <summary><c>probe</c>: whole runs of the engine, on made or given worlds.</summary>
 internal static class ProbeCommand
 {
-    public static Command Create() => new("probe", "Runs a whole world and prints one line of JSON.") { CreateFlush() };
+    public static Command Create() => new("probe", "Runs a whole world and prints one line of JSON.") { CreateFlush(), CreateMoves() };
+
+    private static Command CreateMoves()
+    {
+        var world = new Option<string>("--world") { Description = "sparse, dense, city or crowd.", DefaultValueFactory = _ => "city" };
+        var peers = new Option<int>("--peers") { Description = "How many.", DefaultValueFactory = _ => 100_000 };
+        var seconds = new Option<int>("--seconds") { Description = "Seconds of each of four measurements.", DefaultValueFactory = _ => 3 };
+        var seed = new Option<int>("--seed") { Description = "Decides all chances.", DefaultValueFactory = _ => 1 };
+        var command = new Command("moves", "Reports from one thread, alone and while another flushes without a pause.") { world, peers, seconds, seed };
+        command.SetAction(parsed =>
+        {
+            Position[] points = Worlds.Make(parsed.GetValue(world)!, parsed.GetValue(peers), parsed.GetValue(seed));
+            Console.WriteLine(new MoveProbe(points, parsed.GetValue(seconds), parsed.GetValue(seed)).Run());
+            return 0;
+        });
+        return command;
+    }
 
     private static Command CreateFlush()
     {

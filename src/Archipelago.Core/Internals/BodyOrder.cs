@@ -40,6 +40,9 @@ internal sealed class BodyOrder(RadixSort sorting)
         world.RenumberIslands(from, to, permuter);
     }
 
+    /// <summary>Gives back what an arrival of many has left behind in the tables of islands.</summary>
+    public void ReleaseScratch(World world) => world.ReleaseScratch(permuter);
+
     private void Sort(World world)
     {
         int top = world.Map.Top;

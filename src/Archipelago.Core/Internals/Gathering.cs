@@ -21,6 +21,8 @@ internal sealed class Gathering(PeerTable peers, RadixSort sorting)
     /// <summary>When a flush brings at least this many newcomers, they gather from two on, and their squares are joined.</summary>
     private const int MassArrival = 1000;
 
+    private const int WholeWorld = 31;
+
     private readonly Pool<ulong> keys = new();
     private readonly Pool<int> people = new();
     private readonly Pool<int> undecided = new();
@@ -54,7 +56,13 @@ internal sealed class Gathering(PeerTable peers, RadixSort sorting)
         Join(world, rules, WholeWorld);
     }
 
-    private const int WholeWorld = 31;
+    public void ReleaseScratch()
+    {
+        keys.Release();
+        people.Release();
+        undecided.Release();
+        grid.Release();
+    }
 
     /// <summary>Groups those who prefer an island, and leaves the others listed.</summary>
     private void GatherDecided(World world, Cells cells, int cap, int threshold)

@@ -47,6 +47,18 @@ internal sealed class MergePass(PeerTable peers, NeighbourIndex neighbours, Radi
         while (!complete);
     }
 
+    public void ReleaseScratch()
+    {
+        contacts.Release();
+        involved.Release();
+        rankKeys.Release();
+        pairKeys.Release();
+        pairs.Release();
+        rankOf = mergedInto = [];
+        preferredBy = [];
+        neighbours.ReleaseScratch();
+    }
+
     /// <summary>Numbers the islands in contact from 0: larger first, then older.</summary>
     private void Rank(World world)
     {

@@ -217,6 +217,8 @@ internal sealed class NeighbourIndex
             lastContact = new int[world.Islands.Length];
     }
 
+    public void ReleaseScratch() => lastContact = [];
+
     /// <summary>Bodies are numbered anew: number <c>i</c> is what was <c>from[i]</c>; <paramref name="to"/> says the same the other way round.</summary>
     public void Renumber(ReadOnlySpan<int> from, ReadOnlySpan<int> to, ColumnPermuter permuter)
     {

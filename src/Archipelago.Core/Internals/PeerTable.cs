@@ -56,7 +56,10 @@ internal sealed class PeerTable
     {
         public readonly Slot[] Slots = new Slot[ChunkSize];
         public readonly byte[] Moved = new byte[ChunkSize];
-        public readonly long[] Preference = new long[ChunkSize];
+
+        /// <summary>Null until somebody in the chunk prefers an island, for most never do.</summary>
+        public long[]? Preference;
+
         public readonly long[] AddOrder = new long[ChunkSize];
         public readonly int[] NextPending = new int[ChunkSize];
         public readonly int[] NextRemoved = new int[ChunkSize];
@@ -93,9 +96,7 @@ internal sealed class PeerTable
         int i = slot & ChunkMask;
         chunk.Slots[i].Y = position.Y;
         chunk.Slots[i].Xz = PackXz(position.X, position.Z);
-        chunk.Preference[i] = preference;
-        if (preference != 0)
-            hasPreferences = true;
+        SetPreference(chunk, i, preference);
         chunk.AddOrder[i] = Interlocked.Increment(ref addCounter);
         uint alive = (chunk.Slots[i].State & ~StateMask) | Alive;
         Volatile.Write(ref chunk.Slots[i].State, alive);
@@ -125,12 +126,25 @@ internal sealed class PeerTable
         bool found = TryFind(peer, out Chunk chunk, out int i);
         if (found)
         {
-            Volatile.Write(ref chunk.Preference[i], island);
-            if (island != 0)
-                hasPreferences = true;
+            SetPreference(chunk, i, island);
         }
         Producers.Leave(producer);
         return found;
+    }
+
+    private void SetPreference(Chunk chunk, int i, long island)
+    {
+        long[]? preference = Volatile.Read(ref chunk.Preference);
+        if (preference is null)
+        {
+            if (island == 0)
+                return;
+            var mine = new long[ChunkSize];
+            preference = Interlocked.CompareExchange(ref chunk.Preference, mine, null) ?? mine;
+        }
+        Volatile.Write(ref preference[i], island);
+        if (island != 0)
+            hasPreferences = true;
     }
 
     public bool Remove(PeerHandle peer)
@@ -178,7 +192,7 @@ internal sealed class PeerTable
 
     public long AddOrder(int slot) => ChunkOf(slot).AddOrder[slot & ChunkMask];
 
-    public long Preference(int slot) => Volatile.Read(ref ChunkOf(slot).Preference[slot & ChunkMask]);
+    public long Preference(int slot) => Volatile.Read(ref ChunkOf(slot).Preference) is { } preference ? Volatile.Read(ref preference[slot & ChunkMask]) : 0;
 
     public float Height(int slot) => Volatile.Read(ref ChunkOf(slot).Slots[slot & ChunkMask].Y);
 
@@ -330,8 +344,7 @@ internal sealed class PeerTable
         Chunk chunk = Reserve(slot);
         int i = slot & ChunkMask;
         chunk.Slots[i] = new Slot { Xz = PackXz(position.X, position.Z), Y = position.Y, State = (generation << 2) | Alive };
-        chunk.Preference[i] = preference;
-        hasPreferences |= preference != 0;
+        SetPreference(chunk, i, preference);
         chunk.AddOrder[i] = addOrder;
     }
 

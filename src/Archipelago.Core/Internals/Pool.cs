@@ -5,6 +5,8 @@ namespace Archipelago.Core.Internals;
 /// <summary>A list that keeps its memory when cleared and shows its content as a span. One thread at a time.</summary>
 internal sealed class Pool<T>
 {
+    private const int WorthReleasing = 1024;
+
     private T[] items = new T[16];
 
     public int Count { get; private set; }
@@ -32,4 +34,12 @@ internal sealed class Pool<T>
     }
 
     public void Clear() => Count = 0;
+
+    /// <summary>Empties it and gives its memory back, where that is worth it.</summary>
+    public void Release()
+    {
+        Count = 0;
+        if (items.Length > WorthReleasing)
+            items = new T[16];
+    }
 }

@@ -16,6 +16,8 @@ internal sealed class SquareGrid
 
     public Span<Square> Squares => squares.Span;
 
+    public void Release() => squares.Release();
+
     /// <summary>Cuts sorted keys into squares.</summary>
     public void Cut(ReadOnlySpan<ulong> keys)
     {

@@ -365,6 +365,21 @@ internal sealed class World
         return index;
     }
 
+    /// <summary>Gives back the memory that an arrival of many has left behind; between flushes.</summary>
+    public void ReleaseScratch(ColumnPermuter permuter)
+    {
+        RenumberIslands(new Pool<int>(), new Pool<int>(), permuter);
+        numbered.Release();
+        created.Release();
+        numbering.Release();
+        Reassigned.Release();
+        freeIslands = new int[16];
+        int islands = Growth.From(IslandTop, IslandTop + 1);
+        // Entries that were freed but are still listed keep their flag, so no more than the unlisted may go.
+        if (Touched.Count == 0 && islands < Islands.Length)
+            Array.Resize(ref Islands, islands);
+    }
+
     private void Release(int index)
     {
         // A listed entry keeps its flag: the list is emptied only when the pass over it ends.
