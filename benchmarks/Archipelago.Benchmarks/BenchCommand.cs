@@ -13,6 +13,7 @@ internal static partial class BenchCommand
     private static readonly Dictionary<string, (string What, Action<string> Run)> All = new()
     {
         ["flush"] = ("probes of whole worlds up to a million peers", RunFlushProbes),
+        ["moves"] = ("what a flush costs those who report meanwhile", RunMoveProbes),
         ["engine"] = ("a flush beside a dictionary grid, NetTopologySuite and brute force", d => RunBenchmarks<FlushBenchmarks>(d)),
         ["operations"] = ("what a report costs its producer", d => RunBenchmarks<OperationBenchmarks>(d)),
         ["signatures"] = ("key recovery beside OpenSSL", d => RunBenchmarks<SignatureBenchmarks>(d)),
@@ -55,6 +56,17 @@ internal static partial class BenchCommand
                 Console.WriteLine(line);
                 file.WriteLine(line);
             }
+        }
+    }
+
+    private static void RunMoveProbes(string folder)
+    {
+        using var file = new StreamWriter(Path.Combine(folder, "moves.jsonl"));
+        foreach (int peers in (int[])[10_000, 100_000, 1_000_000])
+        {
+            string line = new MoveProbe(Worlds.Make("city", peers, 1), seconds: 3, seed: 1).Run();
+            Console.WriteLine(line);
+            file.WriteLine(line);
         }
     }
 

@@ -14,10 +14,21 @@ public readonly ref struct BusMessage(ReadOnlySpan<byte> subject, ReadOnlySpan<b
 
 /// <summary>
 /// Takes one message. Runs on the bus's delivery thread, so it must not block; for one publisher messages come in the order in which they
-/// were published. An exception is counted and reported by the bus and does not stop later messages.
+/// were published. An exception is counted and reported by the bus and does not stop later messages. Who is slower than its messages puts a
+/// <see cref="MessageQueue"/> in between.
 /// </summary>
 /// <param name="message">The message; copy what is needed later.</param>
 public delegate void MessageHandler(BusMessage message);
+
+/// <summary>What becomes of a message that is published while the bus is out of reach.</summary>
+public enum WhenDisconnected
+{
+    /// <summary>It waits in a bounded buffer and is sent when the bus is back; what no longer fits is dropped and counted.</summary>
+    Keep,
+
+    /// <summary>It is dropped and counted at once: for what is stale by the time the bus is back.</summary>
+    Drop,
+}
 
 /// <summary>
 /// One participant's connection to the bus: publish to subjects, subscribe to patterns. Delivery is at most once, and nothing is kept for those
@@ -33,18 +44,35 @@ public interface IMessageBus : IAsyncDisposable
     /// </summary>
     /// <param name="subject">Tokens separated by dots, none empty, without wildcards or white space.</param>
     /// <param name="payload">The bytes.</param>
+    /// <param name="whenDisconnected">What becomes of it while the bus is out of reach.</param>
     /// <param name="cancellationToken">Gives up waiting when the bus pushes back.</param>
-    /// <exception cref="ArgumentException">The subject is not one to publish on.</exception>
+    /// <exception cref="ArgumentException">The subject is not one to publish on, or the payload is larger than the bus carries.</exception>
     /// <exception cref="ObjectDisposedException">This participant has left.</exception>
-    ValueTask PublishAsync(string subject, ReadOnlyMemory<byte> payload, CancellationToken cancellationToken = default);
+    ValueTask PublishAsync(
+        string subject,
+        ReadOnlyMemory<byte> payload,
+        WhenDisconnected whenDisconnected = WhenDisconnected.Keep,
+        CancellationToken cancellationToken = default);
 
     /// <summary>
-    /// Hands every later message whose subject matches to the handler, until the returned subscription is disposed. A call that
-    /// has begun, or is about to begin on another thread, while it is disposed may still take place.
+    /// Hands every later message whose subject matches to the handler, until the returned subscription is disposed. Others hear of the subscription in a
+    /// moment; <see cref="FlushAsync"/> waits for it. A call that has begun, or is about to begin on another thread, while it is disposed may still
+    /// take place.
     /// </summary>
     /// <param name="pattern">A subject in which <c>*</c> stands for one token and a final <c>&gt;</c> for one or more.</param>
     /// <param name="handler">Called for each message.</param>
     /// <exception cref="ArgumentException">The pattern is malformed.</exception>
     /// <exception cref="ObjectDisposedException">This participant has left.</exception>
     IDisposable Subscribe(string pattern, MessageHandler handler);
+
+    /// <summary>Completes when everything that this participant has published and subscribed to so far has reached the bus; waits for the bus where it is out of reach.</summary>
+    /// <exception cref="ObjectDisposedException">This participant has left, or leaves meanwhile.</exception>
+    Task FlushAsync(CancellationToken cancellationToken = default);
+}
+
+/// <summary>A bus that can be measured.</summary>
+public interface IMeteredBus
+{
+    /// <summary>Adds the bus's instruments to a meter.</summary>
+    void AddInstruments(System.Diagnostics.Metrics.Meter meter);
 }

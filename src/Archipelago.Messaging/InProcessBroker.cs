@@ -52,7 +52,7 @@ public sealed class InProcessBroker(Action<string, Exception>? onHandlerError = 
 
         public bool IsConnected => !gone;
 
-        public ValueTask PublishAsync(string subject, ReadOnlyMemory<byte> payload, CancellationToken cancellationToken = default)
+        public ValueTask PublishAsync(string subject, ReadOnlyMemory<byte> payload, WhenDisconnected whenDisconnected, CancellationToken cancellationToken)
         {
             ObjectDisposedException.ThrowIf(gone, typeof(IMessageBus));
             SubjectPattern.CheckSubject(subject);
@@ -69,6 +69,12 @@ public sealed class InProcessBroker(Action<string, Exception>? onHandlerError = 
             var subscription = new Subscription(broker, this, new SubjectPattern(pattern), handler);
             broker.Add(subscription);
             return subscription;
+        }
+
+        public Task FlushAsync(CancellationToken cancellationToken)
+        {
+            ObjectDisposedException.ThrowIf(gone, typeof(IMessageBus));
+            return cancellationToken.IsCancellationRequested ? Task.FromCanceled(cancellationToken) : Task.CompletedTask;
         }
 
         public ValueTask DisposeAsync()

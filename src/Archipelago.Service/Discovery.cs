@@ -21,7 +21,7 @@ internal sealed class Discovery(IMessageBus bus, PeerDirectory peers, ServiceOpt
     {
         using var timer = new PeriodicTimer(options.StatusPeriod, clock);
         do
-            await bus.PublishAsync(Subjects.Discovery, Describe().ToByteArray(), stoppingToken);
+            await bus.PublishAsync(Subjects.Discovery, Describe().ToByteArray(), WhenDisconnected.Drop, stoppingToken);
         while (await timer.WaitForNextTickAsync(stoppingToken));
     }
 }

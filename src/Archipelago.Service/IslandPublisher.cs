@@ -24,7 +24,7 @@ internal sealed class IslandPublisher(IMessageBus bus, PeerDirectory peers, Live
                 continue;
             if (!membersOf.TryGetValue(change.To, out byte[]? members))
                 membersOf[change.To] = members = EncodeMembers(snapshot, change.Peer);
-            await bus.PublishAsync(Subjects.IslandChanged(peer.Address), EncodeChange(peer.Address, change, members), cancellationToken);
+            await bus.PublishAsync(Subjects.IslandChanged(peer.Address), EncodeChange(peer.Address, change, members), WhenDisconnected.Keep, cancellationToken);
         }
     }
 
@@ -46,7 +46,7 @@ internal sealed class IslandPublisher(IMessageBus bus, PeerDirectory peers, Live
                     data.Peers.Add(peer.Address);
             status.Data.Add(data);
         }
-        return bus.PublishAsync(Subjects.Islands, status.ToByteArray(), cancellationToken);
+        return bus.PublishAsync(Subjects.Islands, status.ToByteArray(), WhenDisconnected.Drop, cancellationToken);
     }
 
     private byte[] EncodeChange(string address, IslandChange change, byte[] members)

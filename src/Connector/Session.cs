@@ -240,7 +240,7 @@ internal sealed class Session : IDisposable
         {
             if (stage != Stage.Completed)
                 return;
-            await services.Bus.PublishAsync(heartbeatSubject, heartbeat.ToByteArray(), cancellationToken);
+            await services.Bus.PublishAsync(heartbeatSubject, heartbeat.ToByteArray(), WhenDisconnected.Drop, cancellationToken);
             services.Metrics.HeartbeatForwarded();
         }
         finally

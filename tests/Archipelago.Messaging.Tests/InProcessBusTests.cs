@@ -1,10 +1,12 @@
+using Archipelago.Testing;
+
 namespace Archipelago.Messaging.Tests;
 
 public class InProcessBusTests : BusContract
 {
     private readonly InProcessBroker broker = new();
 
-    protected override IMessageBus Connect(bool echo = true) => broker.Connect(echo);
+    protected override Task<IMessageBus> ConnectAsync(bool echo = true) => Task.FromResult(broker.Connect(echo));
 
     [Fact]
     public async Task Errors_of_handlers_are_counted_and_told()

@@ -1,12 +1,13 @@
 using System.Text;
+using Archipelago.Messaging;
 
-namespace Archipelago.Messaging.Tests;
+namespace Archipelago.Testing;
 
 /// <summary>What every bus must do, whatever carries it. Each implementation inherits the suite.</summary>
 public abstract class BusContract
 {
     /// <summary>Connects one more participant to the same bus.</summary>
-    protected abstract IMessageBus Connect(bool echo = true);
+    protected abstract Task<IMessageBus> ConnectAsync(bool echo = true);
 
     private static byte[] Bytes(string text) => Encoding.UTF8.GetBytes(text);
 
@@ -38,6 +39,7 @@ public abstract class BusContract
         var inbox = new Inbox();
         string subject = $"fence.{Guid.NewGuid():N}";
         using IDisposable subscription = to.Subscribe(subject, inbox.Take);
+        await to.FlushAsync();
         await from.PublishAsync(subject, default);
         await inbox.AwaitAsync(1);
     }
@@ -45,9 +47,10 @@ public abstract class BusContract
     [Fact]
     public async Task A_message_reaches_who_subscribed_with_its_subject_and_bytes()
     {
-        await using IMessageBus a = Connect(), b = Connect();
+        await using IMessageBus a = await ConnectAsync(), b = await ConnectAsync();
         var inbox = new Inbox();
         using IDisposable _ = b.Subscribe("peer.*.heartbeat", inbox.Take);
+        await b.FlushAsync();
         await a.PublishAsync("peer.0xab.heartbeat", Bytes("hello"));
         (string subject, byte[] payload) = Assert.Single(await inbox.AwaitAsync(1));
         Assert.Equal("peer.0xab.heartbeat", subject);
@@ -57,9 +60,10 @@ public abstract class BusContract
     [Fact]
     public async Task Messages_of_one_publisher_keep_their_order()
     {
-        await using IMessageBus a = Connect(), b = Connect();
+        await using IMessageBus a = await ConnectAsync(), b = await ConnectAsync();
         var inbox = new Inbox();
         using IDisposable _ = b.Subscribe("order.>", inbox.Take);
+        await b.FlushAsync();
         for (int i = 0; i < 1000; i++)
             await a.PublishAsync($"order.{i % 3}", BitConverter.GetBytes(i));
         List<(string Subject, byte[] Payload)> got = await inbox.AwaitAsync(1000);
@@ -69,9 +73,11 @@ public abstract class BusContract
     [Fact]
     public async Task Every_subscriber_gets_its_own_copy()
     {
-        await using IMessageBus a = Connect(), b = Connect(), c = Connect();
+        await using IMessageBus a = await ConnectAsync(), b = await ConnectAsync(), c = await ConnectAsync();
         Inbox one = new(), two = new(), three = new();
         using IDisposable x = b.Subscribe("news", one.Take), y = b.Subscribe("*", two.Take), z = c.Subscribe("news", three.Take);
+        await b.FlushAsync();
+        await c.FlushAsync();
         await a.PublishAsync("news", Bytes("!"));
         foreach (Inbox inbox in (Inbox[])[one, two, three])
             Assert.Single(await inbox.AwaitAsync(1));
@@ -82,9 +88,11 @@ public abstract class BusContract
     [InlineData(false, 0)]
     public async Task A_participant_hears_itself_only_with_echo(bool echo, int heard)
     {
-        await using IMessageBus a = Connect(echo), b = Connect();
+        await using IMessageBus a = await ConnectAsync(echo), b = await ConnectAsync();
         Inbox own = new(), other = new();
         using IDisposable x = a.Subscribe("self", own.Take), y = b.Subscribe("self", other.Take);
+        await a.FlushAsync();
+        await b.FlushAsync();
         await a.PublishAsync("self", Bytes("1"));
         await other.AwaitAsync(1);
         await FenceAsync(b, a);
@@ -94,13 +102,15 @@ public abstract class BusContract
     [Fact]
     public async Task Nothing_comes_after_unsubscribing()
     {
-        await using IMessageBus a = Connect(), b = Connect();
+        await using IMessageBus a = await ConnectAsync(), b = await ConnectAsync();
         Inbox inbox = new();
         IDisposable subscription = b.Subscribe("x.*", inbox.Take);
+        await b.FlushAsync();
         await a.PublishAsync("x.1", default);
         await inbox.AwaitAsync(1);
         subscription.Dispose();
         subscription.Dispose();
+        await b.FlushAsync();
         await a.PublishAsync("x.2", default);
         await FenceAsync(a, b);
         Assert.Single(await inbox.AwaitAsync(0));
@@ -109,9 +119,10 @@ public abstract class BusContract
     [Fact]
     public async Task Large_and_empty_payloads_arrive_whole()
     {
-        await using IMessageBus a = Connect(), b = Connect();
+        await using IMessageBus a = await ConnectAsync(), b = await ConnectAsync();
         Inbox inbox = new();
         using IDisposable _ = b.Subscribe("size", inbox.Take);
+        await b.FlushAsync();
         byte[] large = new byte[1_000_000];
         new Random(1).NextBytes(large);
         await a.PublishAsync("size", large);
@@ -124,9 +135,10 @@ public abstract class BusContract
     [Fact]
     public async Task A_handler_that_throws_stops_nobody()
     {
-        await using IMessageBus a = Connect(), b = Connect();
+        await using IMessageBus a = await ConnectAsync(), b = await ConnectAsync();
         Inbox inbox = new();
         using IDisposable x = b.Subscribe("t", _ => throw new InvalidOperationException("on purpose")), y = b.Subscribe("t", inbox.Take);
+        await b.FlushAsync();
         await a.PublishAsync("t", default);
         await a.PublishAsync("t", default);
         Assert.Equal(2, (await inbox.AwaitAsync(2)).Count);
@@ -143,7 +155,7 @@ public abstract class BusContract
     [InlineData("a.>")]
     public async Task Subjects_that_are_none_are_refused(string subject)
     {
-        await using IMessageBus a = Connect();
+        await using IMessageBus a = await ConnectAsync();
         await Assert.ThrowsAnyAsync<ArgumentException>(async () => await a.PublishAsync(subject, default));
     }
 
@@ -154,17 +166,18 @@ public abstract class BusContract
     [InlineData(" ")]
     public async Task Malformed_patterns_are_refused(string pattern)
     {
-        await using IMessageBus a = Connect();
+        await using IMessageBus a = await ConnectAsync();
         Assert.ThrowsAny<ArgumentException>(() => a.Subscribe(pattern, _ => { }));
     }
 
     [Fact]
     public async Task Who_has_left_neither_speaks_nor_hears()
     {
-        await using IMessageBus a = Connect();
-        IMessageBus b = Connect();
+        await using IMessageBus a = await ConnectAsync();
+        IMessageBus b = await ConnectAsync();
         Inbox inbox = new();
         b.Subscribe("gone", inbox.Take);
+        await b.FlushAsync();
         Assert.True(b.IsConnected);
         await b.DisposeAsync();
         await b.DisposeAsync();
@@ -173,15 +186,17 @@ public abstract class BusContract
         await FenceAsync(a, a);
         Assert.Empty(await inbox.AwaitAsync(0));
         await Assert.ThrowsAsync<ObjectDisposedException>(async () => await b.PublishAsync("x", default));
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => b.FlushAsync());
         Assert.Throws<ObjectDisposedException>(() => b.Subscribe("x", _ => { }));
     }
 
     [Fact]
     public async Task Subscribing_and_leaving_during_traffic_harms_nobody()
     {
-        await using IMessageBus a = Connect(), b = Connect();
+        await using IMessageBus a = await ConnectAsync(), b = await ConnectAsync();
         Inbox inbox = new();
         using IDisposable _ = b.Subscribe("busy", inbox.Take);
+        await b.FlushAsync();
         Task traffic = Task.Run(async () =>
         {
             for (int i = 0; i < 2000; i++)
@@ -189,7 +204,7 @@ public abstract class BusContract
         });
         for (int i = 0; i < 50; i++)
         {
-            await using IMessageBus passing = Connect();
+            await using IMessageBus passing = await ConnectAsync();
             passing.Subscribe("busy", _ => { });
         }
         await traffic;
