@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Text;
 
 namespace Archipelago.Messaging;
@@ -7,6 +8,10 @@ namespace Archipelago.Messaging;
 /// </summary>
 public sealed class SubjectPattern
 {
+    /// <summary>Visible ASCII but for the wildcards.</summary>
+    private static readonly SearchValues<char> Plain = SearchValues.Create(
+        [.. Enumerable.Range('!', '~' - '!' + 1).Select(c => (char)c).Where(c => c is not ('*' or '>'))]);
+
     private readonly byte[][] tokens;
     private readonly bool open;
     private readonly byte[]? literal;
@@ -50,8 +55,7 @@ public sealed class SubjectPattern
     {
         ArgumentException.ThrowIfNullOrEmpty(subject);
         // Nearly all subjects are plain, which a few vector instructions can tell.
-        bool plain = !subject.AsSpan().ContainsAnyExceptInRange('!', '~') && !subject.AsSpan().ContainsAny('*', '>')
-            && subject[0] != '.' && subject[^1] != '.' && !subject.AsSpan().Contains("..", StringComparison.Ordinal);
+        bool plain = !subject.AsSpan().ContainsAnyExcept(Plain) && subject[0] != '.' && subject[^1] != '.' && !subject.AsSpan().Contains("..", StringComparison.Ordinal);
         return plain ? subject : Checked(subject, wildcards: false);
     }
 
