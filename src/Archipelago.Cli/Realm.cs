@@ -10,7 +10,7 @@ using Microsoft.AspNetCore.Builder;
 namespace Archipelago.Cli;
 
 /// <summary>
-/// The four hosts in one process, over one in-process bus, each on its own port. Several realms may live side by side. Nothing outside the machine is
+/// The four hosts in one process, each on its own port, over one in-process bus, or over NATS where servers are named. Several realms may live side by side. Nothing outside the machine is
 /// contacted unless the configuration says so.
 /// </summary>
 internal sealed class Realm : IAsyncDisposable
@@ -31,7 +31,13 @@ internal sealed class Realm : IAsyncDisposable
     private readonly InProcessBroker broker = new(HostRunner.ReportHandlerError(TimeProvider.System));
     private readonly Stack<WebApplication> running = new();
 
-    private Realm(IReadOnlyList<IReadOnlyDictionary<string, string>> sources) => this.sources = sources;
+    private readonly string? natsServers;
+
+    private Realm(IReadOnlyList<IReadOnlyDictionary<string, string>> sources, string? natsServers)
+    {
+        this.sources = sources;
+        this.natsServers = natsServers;
+    }
 
     public Uri Service { get; private set; } = null!;
 
@@ -52,9 +58,11 @@ internal sealed class Realm : IAsyncDisposable
 
     /// <summary>Starts the hosts; either all run, or none is left.</summary>
     /// <exception cref="ConfigurationException">The configuration has faults, or a port is taken.</exception>
-    public static async Task<Realm> StartAsync(IReadOnlyList<IReadOnlyDictionary<string, string>> sources)
+    /// <param name="sources">The configuration.</param>
+    /// <param name="natsServers">NATS servers that join the hosts; null for the in-process bus.</param>
+    public static async Task<Realm> StartAsync(IReadOnlyList<IReadOnlyDictionary<string, string>> sources, string? natsServers = null)
     {
-        var realm = new Realm(sources);
+        var realm = new Realm(sources, natsServers);
         try
         {
             await realm.StartAllAsync();
@@ -112,7 +120,17 @@ internal sealed class Realm : IAsyncDisposable
         // One port cannot serve four hosts, so a port without a scope is for nobody.
         var settings = new Settings(scope, sources, defaults, scopedOnly: ["HTTP_SERVER_PORT"]);
         HasDevelopmentKeys |= scope == "SERVICE" && settings.Find("LIVEKIT_API_SECRET") == DevelopmentDefaults["LIVEKIT_API_SECRET"];
-        WebApplication app = build(new HostContext(settings, broker.Connect(), TimeProvider.System));
+        IMessageBus bus = natsServers is null ? broker.Connect() : NatsSettings.Connect(settings, natsServers, TimeProvider.System);
+        WebApplication app;
+        try
+        {
+            app = build(new HostContext(settings, bus, TimeProvider.System));
+        }
+        catch
+        {
+            await bus.DisposeAsync();
+            throw;
+        }
         running.Push(app);
         await HostRunner.StartAsync(app, scope);
         return HostRunner.AddressOf(app);

@@ -14,14 +14,15 @@ internal static class UpCommand
         var duration = new Option<double>("--duration") { Description = "Seconds until it ends by itself; 0 runs until Ctrl-C.", DefaultValueFactory = _ => 0 };
         bots.Require(n => n is >= 0 and <= 15_000, "--bots must be between 0 and 15000.");
         duration.Require(s => s is >= 0 and <= 31_536_000, "--duration must be between 0 and a year, in seconds.");
-        var command = new Command("up", "Runs the whole realm in this process: Service, Connector, Stats and RealmProvider on an in-process bus.") { bots, duration };
-        command.SetAction((parsed, token) => RunAsync(parsed.GetValue(bots), TimeSpan.FromSeconds(parsed.GetValue(duration)), token));
+        var nats = new Option<string?>("--nats") { Description = "NATS servers that join the hosts, such as nats://127.0.0.1:4222; without it the bus is in this process." };
+        var command = new Command("up", "Runs the whole realm in this process: Service, Connector, Stats and RealmProvider.") { bots, duration, nats };
+        command.SetAction((parsed, token) => RunAsync(parsed.GetValue(bots), TimeSpan.FromSeconds(parsed.GetValue(duration)), parsed.GetValue(nats), token));
         return command;
     }
 
-    private static async Task<int> RunAsync(int botCount, TimeSpan duration, CancellationToken cancellationToken)
+    private static async Task<int> RunAsync(int botCount, TimeSpan duration, string? nats, CancellationToken cancellationToken)
     {
-        await using Realm realm = await Realm.StartAsync(Settings.ProcessSources(Directory.GetCurrentDirectory()));
+        await using Realm realm = await Realm.StartAsync(Settings.ProcessSources(Directory.GetCurrentDirectory()), nats);
         Announce(realm, botCount);
 
         using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);

@@ -1,5 +1,6 @@
 using System.Diagnostics.Metrics;
 using System.Net;
+using Archipelago.Messaging;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
@@ -105,6 +106,9 @@ public sealed class ArchipelagoHost
         Meter meter = app.Services.GetRequiredService<IMeterFactory>().Create("archipelago.host");
         if (context.Settings.Text("WKC_METRICS_COLLECT_DEFAULT") != "false")
             ProcessMetrics.Register(meter);
+
+        if (context.Bus is IMeteredBus bus)
+            bus.AddInstruments(meter);
 
         app.UseRouting();
         app.Use(new RequestRules(style, context.Settings.Scope, meter, app.Services.GetRequiredService<ILoggerFactory>(), app.Services.GetRequiredService<LogThrottle>(), metricsPath).InvokeAsync);

@@ -18,18 +18,17 @@ public static class HostRunner
     /// <summary>Builds the host from the process environment, runs it until SIGINT or SIGTERM, and stops it.</summary>
     /// <param name="scope">The host's name in capitals.</param>
     /// <param name="build">Makes the host.</param>
+    /// <param name="needsBus">False for a host that only answers HTTP.</param>
     /// <returns>0 after an orderly stop, 2 when the configuration or the port is at fault.</returns>
-    public static async Task<int> RunAsync(string scope, Func<HostContext, WebApplication> build)
+    public static async Task<int> RunAsync(string scope, Func<HostContext, WebApplication> build, bool needsBus = true)
     {
         ArgumentNullException.ThrowIfNull(build);
         using EndOfProcess end = WatchSignals();
         try
         {
             var settings = new Settings(scope, Settings.ProcessSources(Directory.GetCurrentDirectory()));
-            if (!string.IsNullOrEmpty(settings.Find("NATS_URL")))
-                settings.AddFault("NATS_URL is set, but this build has only the in-process bus, which joins hosts of one process; unset it and use ./run.sh up.");
-            var broker = new InProcessBroker(ReportHandlerError(TimeProvider.System));
-            await using WebApplication app = build(new HostContext(settings, broker.Connect(), TimeProvider.System));
+            await using IMessageBus bus = needsBus ? NatsSettings.Connect(settings, servers: null, TimeProvider.System) : new InProcessBroker().Connect();
+            await using WebApplication app = build(new HostContext(settings, bus, TimeProvider.System));
             await StartAsync(app, scope);
             await Console.Error.WriteLineAsync($"{scope} listens on {AddressOf(app)}");
             bool asked = await WaitForEndAsync([app], end.Token);

@@ -29,6 +29,9 @@ public static class Subjects
     /// <summary>The subject of one peer's heartbeats.</summary>
     public static string Heartbeat(string address) => $"peer.{address}.heartbeat";
 
+    /// <summary>The subject of one peer's arrival.</summary>
+    public static string Connect(string address) => $"peer.{address}.connect";
+
     /// <summary>The subject of one peer's departure.</summary>
     public static string Disconnect(string address) => $"peer.{address}.disconnect";
 

@@ -210,6 +210,10 @@ internal sealed class Session : IDisposable
             if (!welcomed)
                 services.Registry.Unregister(proved, this);
         }
+        // Whoever knows the address from an earlier session, which may have ended without a word, starts it afresh: otherwise the client would not be told
+        // the island that it is in already. Its first heartbeat waits for this.
+        if (welcomed)
+            await services.Bus.PublishAsync(Subjects.Connect(proved), default);
     }
 
     private bool TryWelcome(string proved)

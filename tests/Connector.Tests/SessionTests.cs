@@ -114,8 +114,8 @@ public sealed class SessionTests : IDisposable
         Assert.Matches("^dcl-[0-9a-f]{64}$", socket.Sent[0].ChallengeResponse.ChallengeToSign);
         Assert.False(socket.Sent[0].ChallengeResponse.AlreadyConnected);
         await Send(session, Beat(3));
-        Assert.Equal([$"peer.{owner.Address}.heartbeat"], published);
-        Assert.Equal(3, Heartbeat.Parser.ParseFrom(payloads[0]).Position.X);
+        Assert.Equal([$"peer.{owner.Address}.connect", $"peer.{owner.Address}.heartbeat"], published);
+        Assert.Equal(3, Heartbeat.Parser.ParseFrom(payloads[1]).Position.X);
         Assert.Null(socket.Closed);
     }
 
@@ -206,7 +206,7 @@ public sealed class SessionTests : IDisposable
         await Send(session, Request(owner.Address));
         await Send(session, new ClientPacket());
         Assert.Null(socket.Closed);
-        Assert.Empty(published);
+        Assert.Equal([$"peer.{owner.Address}.connect"], published);
     }
 
     [Theory]
@@ -216,7 +216,7 @@ public sealed class SessionTests : IDisposable
     {
         (Session session, FakeSocket socket) = await WelcomedAsync();
         await Send(session, Beat(x));
-        Assert.Empty(published);
+        Assert.Equal([$"peer.{owner.Address}.connect"], published);
         Assert.Null(socket.Closed);
         using var exporter = new PrometheusExporter(meters.GetRequiredService<System.Diagnostics.Metrics.IMeterFactory>());
         Assert.Contains("archipelago_heartbeats_dropped_total 1\n", exporter.Scrape(), StringComparison.Ordinal);
@@ -245,7 +245,7 @@ public sealed class SessionTests : IDisposable
         await old.EndAsync();
         await young!;
         Assert.Equal(ServerPacket.MessageOneofCase.Welcome, youngSocket!.Sent[^1].MessageCase);
-        Assert.Equal([$"peer.{owner.Address}.disconnect", $"peer.{owner.Address}.heartbeat"], published);
+        Assert.Equal(["connect", "disconnect", "connect", "heartbeat"], published.Select(subject => subject[$"peer.{owner.Address}.".Length..]));
         Assert.True(services.Registry.IsConnected(owner.Address));
     }
 
@@ -254,7 +254,7 @@ public sealed class SessionTests : IDisposable
     {
         (Session session, _) = await WelcomedAsync();
         await session.HandleAsync(Convert.FromHexString("1a130a0f0d0000803f15000000401d000040401a00f80601"), default);
-        Assert.Equal("0a0f0d0000803f15000000401d00004040", Convert.ToHexStringLower(payloads[0]));
+        Assert.Equal("0a0f0d0000803f15000000401d00004040", Convert.ToHexStringLower(payloads[1]));
     }
 
     [Fact]
@@ -269,12 +269,12 @@ public sealed class SessionTests : IDisposable
         Assert.Equal(CloseReason.NewSession, oldSocket.Closed);
         await Send(young, Beat(1));
         await old.EndAsync(); // its socket closes late
-        Assert.Equal([$"peer.{owner.Address}.disconnect", $"peer.{owner.Address}.heartbeat"], published);
+        Assert.Equal(["connect", "disconnect", "connect", "heartbeat"], published.Select(subject => subject[$"peer.{owner.Address}.".Length..]));
         Assert.True(services.Registry.TryFind(owner.Address, out Session? found));
         Assert.Same(young, found);
         await young.EndAsync();
         await young.EndAsync();
-        Assert.Equal(3, published.Count);
+        Assert.Equal(5, published.Count);
         Assert.Equal(0, services.Registry.Count);
     }
 
@@ -361,7 +361,7 @@ public sealed class SessionTests : IDisposable
             await sweep.SweepAsync(default);
         Assert.Equal(CloseReason.NotAllowed, inside.Closed);
         Assert.Equal(ServerPacket.MessageOneofCase.Kicked, inside.Sent[^1].MessageCase);
-        Assert.Equal([$"peer.{owner.Address}.disconnect"], published);
+        Assert.Equal([$"peer.{owner.Address}.connect", $"peer.{owner.Address}.disconnect"], published);
 
         (Session outside, FakeSocket outsideSocket) = Open();
         await Send(outside, Request(owner.Address));

@@ -14,15 +14,17 @@ namespace Archipelago.Cli.Bots;
 internal sealed class ProtocolException(string message) : Exception(message);
 
 /// <summary>One simulated person: a key of its own, a real handshake, a heartbeat a second while walking, and an eye on what it is told.</summary>
-internal sealed class Bot(int seed, TimeProvider clock)
+internal sealed class Bot(int seed, TimeProvider clock, bool reconnects = false)
 {
     private static readonly TimeSpan HeartbeatPeriod = TimeSpan.FromSeconds(1);
     private const int MaxPacket = 1024 * 1024;
 
     private readonly Walker walker = new(seed);
-    private readonly ClientWebSocket socket = new();
+    private readonly EthereumKey owner = EthereumKey.Create();
+    private ClientWebSocket socket = new();
     private byte[] buffer = new byte[4096];
     private long firstHeartbeat;
+    private long? lostAt;
 
     private readonly TaskCompletionSource entered = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
@@ -47,8 +49,29 @@ internal sealed class Bot(int seed, TimeProvider clock)
 
     public string? Error { get; private set; }
 
-    /// <summary>Lives until the token is cancelled; what goes wrong ends up in <see cref="Error"/>.</summary>
+    /// <summary>Times that it lost its connection and got in again.</summary>
+    public int Reconnects { get; private set; }
+
+    /// <summary>The longest time from a loss to an island again.</summary>
+    public double LongestOutageMs { get; private set; }
+
+    /// <summary>Lives until the token is cancelled; what goes wrong ends up in <see cref="Error"/>, unless it tries again.</summary>
     public async Task RunAsync(Uri url, CancellationToken cancellationToken)
+    {
+        await LiveAsync(url, cancellationToken);
+        var random = new Random(seed);
+        while (reconnects && !Kicked && !cancellationToken.IsCancellationRequested)
+        {
+            lostAt ??= Stopwatch.GetTimestamp();
+            (Error, Island, Welcomed, Connected) = (null, null, false, false);
+            await Task.Delay(TimeSpan.FromMilliseconds(random.Next(100, 500)), clock, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            socket = new ClientWebSocket();
+            await LiveAsync(url, cancellationToken);
+        }
+        owner.Dispose();
+    }
+
+    private async Task LiveAsync(Uri url, CancellationToken cancellationToken)
     {
         try
         {
@@ -83,7 +106,6 @@ internal sealed class Bot(int seed, TimeProvider clock)
 
     private async Task HandshakeAsync(Uri url, CancellationToken cancellationToken)
     {
-        using EthereumKey owner = EthereumKey.Create();
         using var identity = new EphemeralIdentity(owner, clock.GetUtcNow().AddDays(1));
         Address = identity.Address;
         socket.Options.AddSubProtocol("archipelago");
@@ -138,6 +160,12 @@ internal sealed class Bot(int seed, TimeProvider clock)
     {
         FirstIslandMs ??= Stopwatch.GetElapsedTime(firstHeartbeat).TotalMilliseconds;
         IslandChanges++;
+        if (lostAt is { } lost)
+        {
+            Reconnects++;
+            LongestOutageMs = Math.Max(LongestOutageMs, Stopwatch.GetElapsedTime(lost).TotalMilliseconds);
+            lostAt = null;
+        }
         if (change.IslandId == Island)
             throw new ProtocolException($"told island {Island} twice in succession");
         if (change.HasFromIslandId && change.FromIslandId != Island)

@@ -5,7 +5,8 @@ namespace Archipelago.Cli.Bots;
 /// <param name="Count">How many.</param>
 /// <param name="Duration">Until they leave; infinite to stay until cancelled.</param>
 /// <param name="Seed">Decides where they walk.</param>
-internal sealed record SwarmOptions(Uri Url, int Count, TimeSpan Duration, int Seed);
+/// <param name="Reconnect">Whether a bot that lost its connection comes back.</param>
+internal sealed record SwarmOptions(Uri Url, int Count, TimeSpan Duration, int Seed, bool Reconnect = false);
 
 /// <summary>Many bots at once.</summary>
 internal static class Swarm
@@ -18,13 +19,22 @@ internal static class Swarm
     {
         using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         ending.CancelAfter(options.Duration);
-        Bot[] bots = [.. Enumerable.Range(0, options.Count).Select(i => new Bot(HashCode(options.Seed, i), TimeProvider.System))];
-        using var entrance = new SemaphoreSlim(HandshakesAtOnce);
+        Bot[] bots = Create(options);
         Task showing = progress.ShowAsync(bots, ending.Token);
-        await Task.WhenAll(bots.Select(bot => EnterAsync(bot, options.Url, entrance, ending.Token)));
+        await RunAsync(bots, options.Url, ending.Token);
         await ending.CancelAsync();
         await showing;
         return Summarize(bots);
+    }
+
+    public static Bot[] Create(SwarmOptions options) =>
+        [.. Enumerable.Range(0, options.Count).Select(i => new Bot(HashCode(options.Seed, i), TimeProvider.System, options.Reconnect))];
+
+    /// <summary>Lets these bots live until the token is cancelled.</summary>
+    public static async Task RunAsync(Bot[] bots, Uri url, CancellationToken cancellationToken)
+    {
+        using var entrance = new SemaphoreSlim(HandshakesAtOnce);
+        await Task.WhenAll(bots.Select(bot => EnterAsync(bot, url, entrance, cancellationToken)));
     }
 
     private static async Task EnterAsync(Bot bot, Uri url, SemaphoreSlim entrance, CancellationToken cancellationToken)
