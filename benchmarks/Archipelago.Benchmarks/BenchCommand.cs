@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using System.Text.RegularExpressions;
+using Archipelago.Benchmarks.Nats;
 using Archipelago.Benchmarks.Probes;
 using BenchmarkDotNet.Configs;
 using BenchmarkDotNet.Running;
@@ -14,6 +15,7 @@ internal static partial class BenchCommand
     {
         ["flush"] = ("probes of whole worlds up to a million peers", RunFlushProbes),
         ["moves"] = ("what a flush costs those who report meanwhile", RunMoveProbes),
+        ["nats"] = ("the NATS client beside a raw socket", folder => WriteLines(Path.Combine(folder, "nats.jsonl"), new NatsProbe(5_000_000, 10_000).Run())),
         ["engine"] = ("a flush beside a dictionary grid, NetTopologySuite and brute force", d => RunBenchmarks<FlushBenchmarks>(d)),
         ["operations"] = ("what a report costs its producer", d => RunBenchmarks<OperationBenchmarks>(d)),
         ["signatures"] = ("key recovery beside OpenSSL", d => RunBenchmarks<SignatureBenchmarks>(d)),
@@ -59,12 +61,14 @@ internal static partial class BenchCommand
         }
     }
 
-    private static void RunMoveProbes(string folder)
+    private static void RunMoveProbes(string folder) =>
+        WriteLines(Path.Combine(folder, "moves.jsonl"), ((int[])[10_000, 100_000, 1_000_000]).Select(peers => new MoveProbe(Worlds.Make("city", peers, 1), seconds: 3, seed: 1).Run()));
+
+    private static void WriteLines(string path, IEnumerable<string> lines)
     {
-        using var file = new StreamWriter(Path.Combine(folder, "moves.jsonl"));
-        foreach (int peers in (int[])[10_000, 100_000, 1_000_000])
+        using var file = new StreamWriter(path);
+        foreach (string line in lines)
         {
-            string line = new MoveProbe(Worlds.Make("city", peers, 1), seconds: 3, seed: 1).Run();
             Console.WriteLine(line);
             file.WriteLine(line);
         }

@@ -68,6 +68,9 @@ public sealed class InProcessBroker(Action<string, Exception>? onHandlerError = 
             ArgumentNullException.ThrowIfNull(handler);
             var subscription = new Subscription(broker, this, new SubjectPattern(pattern), handler);
             broker.Add(subscription);
+            // It may have left meanwhile, and what it took back then did not have this one.
+            if (gone)
+                subscription.Dispose();
             return subscription;
         }
 

@@ -32,7 +32,7 @@ public sealed class MessageQueue : IAsyncDisposable
     /// <summary>Where a subject waits, by the hash of its bytes: two that share one are merely not replaced.</summary>
     private readonly Dictionary<int, int>? bySubject;
 
-    private readonly SemaphoreSlim filled = new(0);
+    private readonly WakeUp filled = new();
     private readonly SemaphoreSlim emptied;
     private readonly CancellationTokenSource stopping = new();
     private readonly Task running;
@@ -40,6 +40,7 @@ public sealed class MessageQueue : IAsyncDisposable
     private int count;
     private long dropped;
     private long replaced;
+    private long consumerErrors;
 
     private sealed class Entry
     {
@@ -69,11 +70,14 @@ public sealed class MessageQueue : IAsyncDisposable
         running = Task.Run(ConsumeAsync);
     }
 
-    /// <summary>Messages forgotten because the queue was full.</summary>
+    /// <summary>Messages forgotten because the queue was full, or disposed.</summary>
     public long Dropped => Interlocked.Read(ref dropped);
 
     /// <summary>Messages that a later one of their subject has replaced.</summary>
     public long Replaced => Interlocked.Read(ref replaced);
+
+    /// <summary>Exceptions that the consumer has thrown.</summary>
+    public long ConsumerErrors => Interlocked.Read(ref consumerErrors);
 
     /// <summary>Messages that wait.</summary>
     public int Count
@@ -88,21 +92,18 @@ public sealed class MessageQueue : IAsyncDisposable
     /// <summary>Takes a message in; subscribe this.</summary>
     public void Post(BusMessage message)
     {
-        if (stopping.IsCancellationRequested)
-            return;
-        if (policy == FullQueue.Block)
+        if (policy == FullQueue.Block && !WaitForRoom())
         {
-            try
-            {
-                emptied.Wait(stopping.Token);
-            }
-            catch (OperationCanceledException)
-            {
-                return;
-            }
+            Interlocked.Increment(ref dropped);
+            return;
         }
         lock (gate)
         {
+            if (stopping.IsCancellationRequested)
+            {
+                Interlocked.Increment(ref dropped);
+                return;
+            }
             if (bySubject is not null && bySubject.TryGetValue(KeyOf(message.Subject), out int waiting) && SubjectOf(ring[waiting]).SequenceEqual(message.Subject))
             {
                 Fill(ring[waiting], message);
@@ -119,16 +120,36 @@ public sealed class MessageQueue : IAsyncDisposable
             int tail = (head + count) % ring.Length;
             Fill(ring[tail], message);
             bySubject?[KeyOf(message.Subject)] = tail;
-            count++;
+            if (count++ == 0)
+                filled.Set();
         }
-        filled.Release();
+    }
+
+    /// <summary>False when the queue is disposed.</summary>
+    private bool WaitForRoom()
+    {
+        try
+        {
+            emptied.Wait(stopping.Token);
+            return true;
+        }
+        catch (OperationCanceledException)
+        {
+            return false;
+        }
     }
 
     /// <summary>Ends the consumer; what still waits is forgotten.</summary>
     public async ValueTask DisposeAsync()
     {
         await stopping.CancelAsync();
+        filled.Set();
         await running;
+        lock (gate)
+        {
+            Interlocked.Add(ref dropped, count);
+            count = 0;
+        }
     }
 
     private void ForgetOldest()
@@ -160,22 +181,16 @@ public sealed class MessageQueue : IAsyncDisposable
     private async Task ConsumeAsync()
     {
         byte[] copy = new byte[1024];
-        while (true)
+        while (!stopping.IsCancellationRequested)
         {
-            try
-            {
-                await filled.WaitAsync(stopping.Token);
-            }
-            catch (OperationCanceledException)
-            {
-                return;
-            }
             if (TakeOldest(ref copy, out int subjectLength, out int length))
                 Consume(copy, subjectLength, length);
+            else
+                await filled;
         }
     }
 
-    /// <summary>Copies the oldest out, so that a new message may be written while the consumer works; false when the policy has forgotten it meanwhile.</summary>
+    /// <summary>Copies the oldest out, so that a new message may be written while the consumer works; false when nothing waits.</summary>
     private bool TakeOldest(ref byte[] copy, out int subjectLength, out int length)
     {
         lock (gate)
@@ -204,6 +219,7 @@ public sealed class MessageQueue : IAsyncDisposable
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
+            Interlocked.Increment(ref consumerErrors);
             onError?.Invoke(e);
         }
     }

@@ -18,6 +18,13 @@ public sealed partial class NatsConnection
     private sealed class PendingRequest(string subject) : TaskCompletionSource<NatsReply>(TaskCreationOptions.RunContinuationsAsynchronously)
     {
         public string Subject { get; } = subject;
+
+        /// <summary>Who asked may have given up, so that nobody awaits this.</summary>
+        public void Fail(Exception reason)
+        {
+            if (TrySetException(reason))
+                _ = Task.Exception;
+        }
     }
 
     /// <summary>Publishes a request and waits for the first answer.</summary>
@@ -35,12 +42,15 @@ public sealed partial class NatsConnection
         long id = Interlocked.Increment(ref lastRequest);
         var request = new PendingRequest(subject);
         requests[id] = request;
+        // One deadline for sending and for the answer.
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        limit.CancelAfter(timeout);
         try
         {
-            await PublishAsync(subject, payload, inbox + id, headers, WhenDisconnected.Keep, cancellationToken);
-            return await request.Task.WaitAsync(timeout, options.Clock, cancellationToken);
+            await PublishAsync(subject, payload, inbox + id, headers, WhenDisconnected.Keep, limit.Token);
+            return await request.Task.WaitAsync(limit.Token);
         }
-        catch (TimeoutException)
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
             throw new TimeoutException($"No answer from \"{subject}\" within {timeout.TotalSeconds:0.###} s.");
         }
@@ -64,7 +74,7 @@ public sealed partial class NatsConnection
         if (!Utf8Parser.TryParse(message.Subject[inbox.Length..], out long id, out _) || !requests.TryGetValue(id, out PendingRequest? request))
             return;
         if (message.Payload.IsEmpty && NatsHeaders.Status(message.Headers) == NoResponders)
-            request.TrySetException(new NatsNoRespondersException(request.Subject));
+            request.Fail(new NatsNoRespondersException(request.Subject));
         else
             request.TrySetResult(new NatsReply(message.Headers.ToArray(), message.Payload.ToArray()));
     }
@@ -72,6 +82,6 @@ public sealed partial class NatsConnection
     private void EndRequests()
     {
         foreach (PendingRequest request in requests.Values)
-            request.TrySetException(new ObjectDisposedException(nameof(NatsConnection)));
+            request.Fail(new ObjectDisposedException(nameof(NatsConnection)));
     }
 }

@@ -33,7 +33,7 @@ public sealed partial class NatsConnection
         fence.Waiter?.TrySetResult();
     }
 
-    internal void OnInfo(Uri server, ServerInfo info)
+    internal void OnInfo(KnownServer server, ServerInfo info)
     {
         maxPayload = info.MaxPayload;
         servers.Learn(server, info.ConnectUrls);
@@ -41,16 +41,17 @@ public sealed partial class NatsConnection
 
     internal void OnServerError(NatsServerException error)
     {
-        Statistics.CountServerError();
         LastFailure = error;
+        Statistics.CountServerError();
     }
 
     /// <summary>Before leaving a server that is shutting down: true when there is another, once everything that waits has been sent.</summary>
-    internal async Task<bool> MayLeaveAsync()
+    internal async Task<bool> MayLeaveAsync(CancellationToken cancellationToken)
     {
         if (servers.Count < 2)
             return false;
-        using var patience = new CancellationTokenSource(LastWords, options.Clock);
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        patience.CancelAfter(LastWords);
         try
         {
             await FlushAsync(patience.Token);
@@ -65,10 +66,11 @@ public sealed partial class NatsConnection
     /// <summary>On the read loop.</summary>
     internal void Deliver(long id, NatsMessage message)
     {
-        Statistics.CountReceived(message.Headers.Length + message.Payload.Length);
         NatsSubscription? subscription = subscriptions.Find(id);
-        if (subscription is null)
+        // What comes after the end of a subscription was on its way when it ended.
+        if (subscription is null || subscription.IsComplete)
             return;
+        Statistics.CountReceived(message.Headers.Length + message.Payload.Length);
         try
         {
             subscription.Deliver(message);
@@ -87,16 +89,13 @@ public sealed partial class NatsConnection
     {
         while (!stopping.IsCancellationRequested)
         {
-            (Uri server, TimeSpan pause) = servers.Next();
+            (KnownServer server, TimeSpan pause) = servers.Next();
             try
             {
                 if (pause > TimeSpan.Zero)
                     await Task.Delay(pause, options.Clock, stopping.Token);
                 await using NatsLink link = await NatsLink.OpenAsync(this, options, server, stopping.Token);
-                servers.Succeeded();
-                Exception reason = await UseAsync(link);
-                servers.Lost(server);
-                Lose(server, reason);
+                await UseAsync(link);
             }
             catch (OperationCanceledException) when (stopping.IsCancellationRequested)
             {
@@ -104,25 +103,36 @@ public sealed partial class NatsConnection
             }
             catch (Exception e) when (e is not OutOfMemoryException)
             {
-                servers.Failed(server);
+                bool all = servers.Failed(server);
                 Lose(server, e);
-                firstAttempt.TrySetException(e);
+                if (all)
+                    Fail(firstAttempt, e);
             }
         }
         Change(NatsState.Closed, null, null);
     }
 
-    private async Task<Exception> UseAsync(NatsLink link)
+    private async Task UseAsync(NatsLink link)
     {
+        OnInfo(link.Server, link.Info);
         byte[] commands = Open();
         if (State == NatsState.Reconnecting)
             Statistics.CountReconnect();
-        Change(NatsState.Connected, link.Server, null);
-        Task<Exception> work = link.RunAsync(commands, outbox, stopping.Token);
+        Change(NatsState.Connected, link.Server.Address, null);
+        long began = options.Clock.GetTimestamp();
+        Task work = link.RunAsync(
+            commands,
+            outbox,
+            reason =>
+            {
+                servers.Lost(link.Server, options.Clock.GetElapsedTime(began));
+                Lose(link.Server, reason);
+            },
+            stopping.Token);
         firstAttempt.TrySetResult();
         lock (outbox.Gate)
             connected.TrySetResult();
-        return await work;
+        await work;
     }
 
     /// <summary>Opens the outbox; returns the commands that bring the subscriptions back, which come before anything that waits in it.</summary>
@@ -132,7 +142,8 @@ public sealed partial class NatsConnection
         lock (outbox.Gate)
         {
             foreach (NatsSubscription subscription in subscriptions.All)
-                commands.Write(subscription.Command());
+                if (!subscription.IsDraining)
+                    commands.Write(subscription.Command());
             // PINGs that the last link did not take any more will be answered too.
             for (int i = 0; i < outbox.WaitingPings; i++)
                 fences.Enqueue(default);
@@ -141,7 +152,7 @@ public sealed partial class NatsConnection
         return commands.WrittenSpan.ToArray();
     }
 
-    private void Lose(Uri server, Exception reason)
+    private void Lose(KnownServer server, Exception reason)
     {
         Fence[] lost;
         lock (outbox.Gate)
@@ -153,10 +164,11 @@ public sealed partial class NatsConnection
                 connected = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         }
         foreach (Fence fence in lost)
-            fence.Waiter?.TrySetException(new NatsException("The connection was lost.", reason));
+            if (fence.Waiter is not null)
+                Fail(fence.Waiter, new NatsException("The connection was lost.", reason));
         LastFailure = reason;
         if (!stopping.IsCancellationRequested)
-            Change(State == NatsState.Connecting ? NatsState.Connecting : NatsState.Reconnecting, server, reason);
+            Change(State == NatsState.Connecting ? NatsState.Connecting : NatsState.Reconnecting, server.Address, reason);
     }
 
     private void Change(NatsState state, Uri? server, Exception? reason)
@@ -164,7 +176,23 @@ public sealed partial class NatsConnection
         State = state;
         if (state == NatsState.Connected)
             Server = server;
-        StateChanged?.Invoke(new NatsStateChange(state, server, reason));
+        try
+        {
+            StateChanged?.Invoke(new NatsStateChange(state, server, reason));
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            // Whoever watches must not stop what it watches.
+            Statistics.CountHandlerError();
+            options.OnHandlerError?.Invoke("", e);
+        }
+    }
+
+    /// <summary>Fails a task that perhaps nobody awaits any more, without its being reported as unobserved.</summary>
+    internal static void Fail(TaskCompletionSource task, Exception reason)
+    {
+        if (task.TrySetException(reason))
+            _ = task.Task.Exception;
     }
 
     /// <summary>Under the gate.</summary>
@@ -195,10 +223,10 @@ public sealed partial class NatsConnection
         {
             if (connected.Task.IsCompleted)
                 connected = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            connected.TrySetException(new ObjectDisposedException(nameof(NatsConnection)));
-            // A task that nobody waits for must not be reported as unobserved.
-            _ = connected.Task.Exception;
+            Fail(connected, new ObjectDisposedException(nameof(NatsConnection)));
+            Statistics.CountDropped(DropCause.Closed, outbox.WaitingMessages);
         }
+        Fail(firstAttempt, new ObjectDisposedException(nameof(NatsConnection)));
         EndRequests();
         stopping.Dispose();
     }

@@ -33,6 +33,9 @@ public sealed record NatsStateChange(NatsState State, Uri? Server, Exception? Re
 /// <remarks>Protocol: the NATS client protocol as documented at docs.nats.io, with headers (NATS ADR-4) and no-responders.</remarks>
 public sealed partial class NatsConnection : IAsyncDisposable
 {
+    /// <summary>Characters of subject and reply, or subject and group: with the other words they must fit into a control line of 4,096 bytes.</summary>
+    private const int LongestSubjects = 1000;
+
     private readonly NatsOptions options;
     private readonly Outbox outbox;
     private readonly ServerPool servers;
@@ -168,6 +171,7 @@ public sealed partial class NatsConnection : IAsyncDisposable
         _ = new SubjectPattern(subject);
         if (queueGroup is not null)
             SubjectPattern.CheckSubject(queueGroup);
+        CheckLength(subject, queueGroup);
         lock (outbox.Gate)
         {
             ObjectDisposedException.ThrowIf(closed, this);
@@ -234,26 +238,34 @@ public sealed partial class NatsConnection : IAsyncDisposable
     {
         lock (outbox.Gate)
         {
-            if (!subscriptions.Remove(subscription) || !outbox.IsOpen)
-                return;
-            outbox.Command(UnsubscribeCommand(subscription));
+            // Without a link there is nothing to end, unless the command that began it still waits to be sent.
+            if (subscriptions.Remove(subscription) && (outbox.IsOpen || outbox.PendingBytes > 0))
+                outbox.Command(UnsubscribeCommand(subscription));
         }
     }
 
     internal async Task DrainAsync(NatsSubscription subscription, CancellationToken cancellationToken)
     {
         SendUnsubscribe(subscription);
-        // What the server had sent before it took the UNSUB comes before the PONG.
-        await FlushAsync(cancellationToken);
-        lock (outbox.Gate)
-            subscriptions.Remove(subscription);
+        try
+        {
+            // What the server had sent before it took the UNSUB comes before the PONG.
+            await FlushAsync(cancellationToken);
+        }
+        finally
+        {
+            Unsubscribe(subscription);
+        }
     }
 
     private void SendUnsubscribe(NatsSubscription subscription)
     {
         lock (outbox.Gate)
+        {
+            subscription.IsDraining = true;
             if (outbox.IsOpen)
                 outbox.Command(UnsubscribeCommand(subscription));
+        }
     }
 
     private static byte[] UnsubscribeCommand(NatsSubscription subscription) => System.Text.Encoding.ASCII.GetBytes($"UNSUB {subscription.Id}\r\n");
@@ -263,9 +275,17 @@ public sealed partial class NatsConnection : IAsyncDisposable
         SubjectPattern.CheckSubject(subject);
         if (replyTo is not null)
             SubjectPattern.CheckSubject(replyTo);
+        CheckLength(subject, replyTo);
         if (length > maxPayload)
             throw new ArgumentException($"A message of {length} bytes is larger than the {maxPayload} that the server takes; send less, or raise its max_payload.", nameof(length));
         ObjectDisposedException.ThrowIf(closed, this);
+    }
+
+    /// <summary>A longer command makes the server end the connection, and a subscription would do so after each reconnect.</summary>
+    private static void CheckLength(string subject, string? more)
+    {
+        if (subject.Length + (more?.Length ?? 0) > LongestSubjects)
+            throw new ArgumentException($"A subject of {subject.Length} characters is longer than servers take; use at most {LongestSubjects}.", nameof(subject));
     }
 
     private async ValueTask PublishWhenThereIsRoomAsync(

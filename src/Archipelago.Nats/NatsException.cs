@@ -22,7 +22,8 @@ public sealed class NatsServerException(string error) : NatsException($"The serv
     /// <summary>True when the server keeps the connection: one subject was refused, and the rest goes on.</summary>
     public bool IsHarmless { get; } =
         error.StartsWith("Permissions Violation", StringComparison.OrdinalIgnoreCase) || error.StartsWith("Invalid Subject", StringComparison.OrdinalIgnoreCase)
-        || error.StartsWith("Invalid Publish Subject", StringComparison.OrdinalIgnoreCase);
+        || error.StartsWith("Invalid Publish Subject", StringComparison.OrdinalIgnoreCase)
+        || error.StartsWith("Maximum Subscriptions Exceeded", StringComparison.OrdinalIgnoreCase);
 }
 
 /// <summary>A request went to a subject that nobody listens to.</summary>

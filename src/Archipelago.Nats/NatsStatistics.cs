@@ -13,12 +13,15 @@ public enum DropCause
 
     /// <summary>The link ended while the message was being written. What the system had taken over before is not counted: nobody knows what became of it.</summary>
     LinkLost,
+
+    /// <summary>The connection was disposed while the message waited.</summary>
+    Closed,
 }
 
 /// <summary>What a connection has done so far. Numbers only grow, but for those named as gauges; any thread may read them.</summary>
 public sealed class NatsStatistics
 {
-    private readonly long[] dropped = new long[3];
+    private readonly long[] dropped = new long[4];
     private long messagesReceived;
     private long bytesReceived;
     private long messagesSent;

@@ -31,6 +31,9 @@ public sealed class NatsSubscription : IDisposable
 
     internal long Id { get; }
 
+    /// <summary>True when it is being ended, and does not go with a reconnect. Under the gate.</summary>
+    internal bool IsDraining { get; set; }
+
     /// <summary>True when it has had as many messages as it was to have.</summary>
     internal bool IsComplete => most > 0 && delivered >= most;
 

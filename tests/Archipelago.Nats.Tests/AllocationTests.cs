@@ -9,6 +9,9 @@ public sealed class Alone;
 [Collection(nameof(Alone))]
 public class AllocationTests
 {
+    /// <summary>Bytes a message that the runtime and the test's own surroundings may make: far below the smallest object a message.</summary>
+    private const double Noise = 0.5;
+
     [Fact]
     public async Task Sending_and_receiving_allocate_nothing()
     {
@@ -18,9 +21,9 @@ public class AllocationTests
         connection.Subscribe("peer.*.heartbeat", _ => Volatile.Write(ref heard, heard + 1));
         byte[] payload = new byte[34];
         const string Subject = "peer.0x1b4c4f0a5c1f8f5d8b5b3f1e2d3c4b5a69788796.heartbeat";
-        long perMessage = long.MaxValue;
+        double perMessage = double.MaxValue;
         // What the runtime does beside it is not the connection's; the least of some rounds is.
-        for (int round = 0; round < 8 && perMessage > 0; round++)
+        for (int round = 0; round < 8 && perMessage > Noise; round++)
         {
             int before = Volatile.Read(ref heard);
             long allocated = GC.GetTotalAllocatedBytes(precise: true);
@@ -30,8 +33,8 @@ public class AllocationTests
                     Thread.Yield();
             while (Volatile.Read(ref heard) < before + Messages)
                 Thread.Yield();
-            perMessage = Math.Min(perMessage, (GC.GetTotalAllocatedBytes(precise: true) - allocated) / Messages);
+            perMessage = Math.Min(perMessage, (GC.GetTotalAllocatedBytes(precise: true) - allocated) / (double)Messages);
         }
-        Assert.Equal(0, perMessage);
+        Assert.InRange(perMessage, 0, Noise);
     }
 }

@@ -49,6 +49,7 @@ public class ConnectionTests(SharedServer shared) : IClassFixture<SharedServer>
             await connection.PublishAsync("three", default);
         await connection.FlushAsync();
         Assert.Equal(3, three.Delivered);
+        Assert.Equal(3, connection.Statistics.MessagesReceived);
     }
 
     [Fact]
@@ -128,8 +129,22 @@ public class ConnectionTests(SharedServer shared) : IClassFixture<SharedServer>
         Assert.Equal(10, seen["nats_bytes_total:in"]);
         Assert.Equal(1, seen["nats_handler_errors_total"]);
         Assert.Equal(0, seen["nats_dropped_total:Disconnected"]);
-        Assert.Equal(0, seen["nats_pending_bytes"]);
+        Assert.InRange(seen["nats_pending_bytes"], 0, 100);
         Assert.InRange(seen["nats_round_trip_seconds"], 1e-7, 5);
+    }
+
+    [Fact]
+    public async Task A_subject_that_the_server_would_end_the_connection_for_is_refused()
+    {
+        await using NatsConnection connection = await ConnectAsync();
+        string subject = new('a', 5000);
+        await Assert.ThrowsAsync<ArgumentException>(async () => await connection.PublishAsync(subject, default));
+        Assert.Throws<ArgumentException>(() => connection.Subscribe(subject, _ => { }));
+        string longest = new('a', 1000);
+        connection.Subscribe(longest, _ => { });
+        await connection.PublishAsync(longest, default);
+        await connection.FlushAsync();
+        Assert.Equal(1, connection.Statistics.MessagesReceived);
     }
 
     [Theory]

@@ -13,6 +13,7 @@ internal sealed class FakeServer : IAsyncDisposable
     private readonly CancellationTokenSource stopping = new();
     private readonly Func<int, Client, Task> serve;
     private readonly Task running;
+    private volatile TcpClient? current;
 
     public FakeServer(Func<int, Client, Task> serve)
     {
@@ -62,6 +63,9 @@ internal sealed class FakeServer : IAsyncDisposable
         }
     }
 
+    /// <summary>Cuts the connection to the client that is being served.</summary>
+    public void Cut() => current?.Client.Close(0);
+
     private async Task RunAsync()
     {
         for (int n = 0; !stopping.IsCancellationRequested; n++)
@@ -69,9 +73,10 @@ internal sealed class FakeServer : IAsyncDisposable
             try
             {
                 using TcpClient client = await listener.AcceptTcpClientAsync(stopping.Token);
+                current = client;
                 await serve(n, new Client(client.GetStream())).WaitAsync(stopping.Token);
             }
-            catch (Exception e) when (e is IOException or OperationCanceledException or SocketException)
+            catch (Exception e) when (e is IOException or OperationCanceledException or SocketException or ObjectDisposedException)
             {
                 // The client went, or the test ends.
             }

@@ -13,7 +13,7 @@ public class FaultTests
         Servers = servers,
         PingInterval = TimeSpan.FromMilliseconds(200),
         // A busy machine is no silent server.
-        SilentIntervals = 50,
+        SilentIntervals = 100,
         LongestPause = TimeSpan.FromMilliseconds(200),
     };
 
@@ -102,6 +102,138 @@ public class FaultTests
         await ConnectedAsync(connection, second);
         await connection.PublishAsync("x", "here"u8.ToArray());
         Assert.Equal("here", await NextAsync(messages));
+    }
+
+    [Fact]
+    public async Task A_first_server_that_is_down_does_not_keep_from_the_second()
+    {
+        await using NatsServer second = await NatsServer.StartAsync();
+        await using NatsConnection connection = await NatsConnection.ConnectAsync(Options(new Uri($"nats://127.0.0.1:{NatsServer.FreePort()}"), second.Url));
+        Assert.Equal(second.Port, connection.Server!.Port);
+    }
+
+    [Fact]
+    public async Task What_a_subscription_was_promised_holds_across_a_reconnect()
+    {
+        await using NatsServer server = await NatsServer.StartAsync();
+        await using NatsConnection connection = await NatsConnection.ConnectAsync(Options(server.Url));
+        NatsSubscription three = connection.Subscribe("three", _ => { }, maxMessages: 3), ended = connection.Subscribe("ended", _ => { }), drained = connection.Subscribe("drained", _ => { });
+        await connection.PublishAsync("three", default);
+        await connection.FlushAsync();
+        await server.KillAsync();
+        await Eventually.TrueAsync(() => connection.State == NatsState.Reconnecting);
+        ended.Dispose();
+        Task draining = drained.DrainAsync();
+        await server.StartAgainAsync();
+        await draining;
+        for (int i = 0; i < 5; i++)
+            foreach (string subject in (string[])["three", "ended", "drained"])
+                await connection.PublishAsync(subject, default);
+        await connection.FlushAsync();
+        Assert.Equal((3, 0, 0), (three.Delivered, ended.Delivered, drained.Delivered));
+        // Not even sent by the server: what it sends for nothing would be counted by nobody.
+        Assert.Equal(3, connection.Statistics.MessagesReceived);
+    }
+
+    [Fact]
+    public async Task A_handler_may_take_its_time_without_the_server_being_thought_silent()
+    {
+        await using NatsServer server = await NatsServer.StartAsync();
+        await using NatsConnection connection = await NatsConnection.ConnectAsync(Options(server.Url) with { PingInterval = TimeSpan.FromMilliseconds(20), SilentIntervals = 5 });
+        var entered = new TaskCompletionSource();
+        using var release = new ManualResetEventSlim();
+        connection.Subscribe("slow", _ =>
+        {
+            entered.TrySetResult();
+            release.Wait(TimeSpan.FromSeconds(20));
+        });
+        await connection.PublishAsync("slow", default);
+        await entered.Task;
+        using (var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(400)))
+            await timer.WaitForNextTickAsync();
+        Assert.Equal(NatsState.Connected, connection.State);
+        release.Set();
+        await connection.FlushAsync();
+        Assert.Equal(0, connection.Statistics.Reconnects);
+    }
+
+    [Fact]
+    public async Task A_handler_that_waits_for_room_is_freed_when_the_link_is_lost()
+    {
+        var cut = new TaskCompletionSource();
+        await using var server = new FakeServer(async (n, client) =>
+        {
+            await client.WelcomeAsync();
+            string id = (await client.UntilAsync("SUB"))[^1].Split(' ')[^1];
+            if (n == 0)
+            {
+                // Says one thing and then neither reads nor speaks any more.
+                await client.SayAsync($"MSG go {id} 0\r\n\r\n");
+                await cut.Task;
+                return;
+            }
+            await client.IdleAsync();
+        });
+        await using NatsConnection connection = await NatsConnection.ConnectAsync(Options(server.Url) with { SilentIntervals = 3, SendBuffer = 10_000 });
+        var blocked = new TaskCompletionSource();
+        connection.Subscribe("go", _ =>
+        {
+            // More than the system's buffers hold: sooner or later there is no room.
+            byte[] payload = new byte[500_000];
+            for (int i = 0; i < 100; i++)
+                connection.PublishAsync("much", payload, whenDisconnected: WhenDisconnected.Drop).AsTask().Wait();
+            blocked.TrySetResult();
+        });
+        // The watch measures silence only while no handler runs, so the loss is brought about from outside.
+        await Eventually.TrueAsync(() => connection.PendingBytes > 400_000);
+        server.Cut();
+        cut.SetResult();
+        await blocked.Task.WaitAsync(TimeSpan.FromSeconds(20));
+        await Eventually.TrueAsync(() => connection.Statistics.Reconnects >= 1);
+    }
+
+    [Fact]
+    public async Task A_server_that_lets_in_and_throws_out_is_not_stormed()
+    {
+        int connections = 0;
+        await using var server = new FakeServer(async (_, client) =>
+        {
+            Interlocked.Increment(ref connections);
+            await client.WelcomeAsync();
+        });
+        await using NatsConnection connection = await NatsConnection.ConnectAsync(Options(server.Url) with { FirstPause = TimeSpan.FromSeconds(30), LongestPause = TimeSpan.FromSeconds(30) });
+        await Eventually.TrueAsync(() => connection.State == NatsState.Reconnecting);
+        using (var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(300)))
+            await timer.WaitForNextTickAsync();
+        Assert.Equal(1, Volatile.Read(ref connections));
+    }
+
+    [Fact]
+    public async Task A_handler_may_end_its_subscription_and_the_connection()
+    {
+        await using NatsServer server = await NatsServer.StartAsync();
+        NatsConnection connection = await NatsConnection.ConnectAsync(Options(server.Url));
+        NatsSubscription once = null!;
+        Task disposal = Task.CompletedTask;
+        once = connection.Subscribe("once", _ => once.Dispose());
+        connection.Subscribe("end", _ => disposal = connection.DisposeAsync().AsTask());
+        await connection.PublishAsync("once", default);
+        await connection.PublishAsync("once", default);
+        await connection.FlushAsync();
+        Assert.Equal(1, once.Delivered);
+        await connection.PublishAsync("end", default);
+        await Eventually.TrueAsync(() => connection.State == NatsState.Closed);
+        await disposal;
+    }
+
+    [Fact]
+    public async Task Disposing_while_connecting_ends_at_once_and_counts_what_waited()
+    {
+        NatsConnection connection = NatsConnection.Start(Options(new Uri("nats://127.0.0.1:9")));
+        await connection.PublishAsync("a", default);
+        await connection.DisposeAsync();
+        Assert.Equal(1, connection.Statistics.Dropped(DropCause.Closed));
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => connection.WaitUntilConnectedAsync());
     }
 
     [Fact]
@@ -214,6 +346,8 @@ public class FaultTests
         });
         await using NatsConnection connection = await NatsConnection.ConnectAsync(Options(server.Url));
         await Eventually.TrueAsync(() => connection.Statistics.ServerErrors == 1 && connection.Statistics.Reconnects == (closes ? 1 : 0) && connection.State == NatsState.Connected);
+        await connection.FlushAsync();
+        Assert.Equal(closes ? 1 : 0, connection.Statistics.Reconnects);
         Assert.Equal(error, Assert.IsType<NatsServerException>(connection.LastFailure).Error);
     }
 
@@ -273,7 +407,8 @@ public class FaultTests
             await a.PublishAsync("burst", payload);
         await Eventually.TrueAsync(() => Volatile.Read(ref heard) == 1024);
         Assert.Equal(8 << 20, bytes);
-        Assert.Equal(0, a.PendingBytes);
+        await a.FlushAsync();
+        Assert.Equal(0, a.Statistics.Dropped(DropCause.LinkLost));
     }
 
     [Fact]
@@ -377,7 +512,7 @@ public class FaultTests
         });
         static int Descriptors() => Directory.GetFiles("/proc/self/fd").Length;
         int before = Descriptors();
-        await using (NatsConnection connection = await NatsConnection.ConnectAsync(Options(server.Url) with { LongestPause = TimeSpan.FromMilliseconds(1) }))
+        await using (NatsConnection connection = await NatsConnection.ConnectAsync(Options(server.Url) with { FirstPause = TimeSpan.FromMilliseconds(1), LongestPause = TimeSpan.FromMilliseconds(1) }))
         {
             await Eventually.TrueAsync(() => connection.Statistics.Reconnects >= 100);
         }

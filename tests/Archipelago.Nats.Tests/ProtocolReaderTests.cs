@@ -92,6 +92,7 @@ public class ProtocolReaderTests
     [InlineData("MSG a 1 2\r\nabcd")]
     [InlineData("HMSG a 1 9 5\r\nabcde\r\n")]
     [InlineData("MSG a 1 r 2 2 2\r\nab\r\n")]
+    [InlineData("MSG a 1 r 2 9\r\nab\r\n")]
     [InlineData("\0\0\0\r\n")]
     [InlineData("\r\n")]
     public void What_is_not_the_protocol_is_refused(string garbage) =>

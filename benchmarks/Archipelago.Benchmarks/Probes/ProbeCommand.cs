@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Archipelago.Benchmarks.Nats;
 using Archipelago.Core;
 
 namespace Archipelago.Benchmarks.Probes;
@@ -6,7 +7,7 @@ namespace Archipelago.Benchmarks.Probes;
 /// <summary><c>probe</c>: whole runs of the engine, on made or given worlds.</summary>
 internal static class ProbeCommand
 {
-    public static Command Create() => new("probe", "Runs a whole world and prints one line of JSON.") { CreateFlush(), CreateMoves() };
+    public static Command Create() => new("probe", "Runs a whole world and prints one line of JSON.") { CreateFlush(), CreateMoves(), CreateNats() };
 
     private static Command CreateMoves()
     {
@@ -19,6 +20,20 @@ internal static class ProbeCommand
         {
             Position[] points = Worlds.Make(parsed.GetValue(world)!, parsed.GetValue(peers), parsed.GetValue(seed));
             Console.WriteLine(new MoveProbe(points, parsed.GetValue(seconds), parsed.GetValue(seed)).Run());
+            return 0;
+        });
+        return command;
+    }
+
+    private static Command CreateNats()
+    {
+        var messages = new Option<int>("--messages") { Description = "Messages of each measurement.", DefaultValueFactory = _ => 5_000_000 };
+        var requests = new Option<int>("--requests") { Description = "Requests of each measurement.", DefaultValueFactory = _ => 10_000 };
+        var command = new Command("nats", "The NATS client beside a raw socket, with a nats-server (which must be installed) and with a stand-in.") { messages, requests };
+        command.SetAction(parsed =>
+        {
+            foreach (string line in new NatsProbe(parsed.GetValue(messages), parsed.GetValue(requests)).Run())
+                Console.WriteLine(line);
             return 0;
         });
         return command;

@@ -13,6 +13,7 @@ namespace Archipelago.Nats.Internals;
 internal sealed class NatsLink : IServerCommands, IAsyncDisposable
 {
     private const int ReadBuffer = 1 << 17;
+    private const int Piece = 1 << 17;
 
     private readonly NatsConnection connection;
     private readonly NatsOptions options;
@@ -24,9 +25,10 @@ internal sealed class NatsLink : IServerCommands, IAsyncDisposable
     private Task reading = Task.CompletedTask;
     private NatsException? refusal;
     private long lastHeard;
+    private volatile bool handling;
     private volatile bool closed;
 
-    private NatsLink(NatsConnection connection, NatsOptions options, Uri server, Stream stream)
+    private NatsLink(NatsConnection connection, NatsOptions options, KnownServer server, Stream stream)
     {
         this.connection = connection;
         this.options = options;
@@ -36,13 +38,13 @@ internal sealed class NatsLink : IServerCommands, IAsyncDisposable
         protocol = new ProtocolReader(this);
     }
 
-    public Uri Server { get; }
+    public KnownServer Server { get; }
 
     public ServerInfo Info { get; private set; } = new();
 
     /// <summary>Connects, upgrades to TLS where wanted, and shows who this is.</summary>
     /// <exception cref="NatsException">The server refused, or is none.</exception>
-    public static async Task<NatsLink> OpenAsync(NatsConnection connection, NatsOptions options, Uri server, CancellationToken cancellationToken)
+    public static async Task<NatsLink> OpenAsync(NatsConnection connection, NatsOptions options, KnownServer server, CancellationToken cancellationToken)
     {
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         limit.CancelAfter(options.ConnectTimeout);
@@ -50,7 +52,7 @@ internal sealed class NatsLink : IServerCommands, IAsyncDisposable
         NatsLink? link = null;
         try
         {
-            await socket.ConnectAsync(server.Host, server.Port, limit.Token);
+            await socket.ConnectAsync(server.Address.Host, server.Address.Port, limit.Token);
             link = new NatsLink(connection, options, server, new NetworkStream(socket, ownsSocket: true));
             await link.GreetAsync(limit.Token);
             return link;
@@ -63,16 +65,19 @@ internal sealed class NatsLink : IServerCommands, IAsyncDisposable
             cancellationToken.ThrowIfCancellationRequested();
             throw e switch
             {
-                OperationCanceledException => new NatsException($"{server.Host}:{server.Port} did not answer within {options.ConnectTimeout.TotalSeconds:0.#} s."),
-                SocketException or IOException => new NatsException($"{server.Host}:{server.Port} cannot be reached: {e.Message}", e),
-                System.Security.Authentication.AuthenticationException => new NatsException($"{server.Host}:{server.Port}: TLS failed: {e.Message} {e.InnerException?.Message}".TrimEnd(), e),
+                OperationCanceledException => new NatsException($"{server} did not answer within {options.ConnectTimeout.TotalSeconds:0.#} s."),
+                SocketException or IOException => new NatsException($"{server} cannot be reached: {e.Message}", e),
+                System.Security.Authentication.AuthenticationException => new NatsException($"{server}: TLS failed: {e.Message} {e.InnerException?.Message}".TrimEnd(), e),
                 _ => e,
             };
         }
     }
 
-    /// <summary>Works until the link ends, and tells why. The subscriptions are sent before anything else.</summary>
-    public async Task<Exception> RunAsync(ReadOnlyMemory<byte> subscriptions, Outbox outbox, CancellationToken stopping)
+    /// <summary>
+    /// Works until the link ends. The subscriptions are sent before anything else. <paramref name="ended"/> is told why it ended before the last handler
+    /// has returned, which may be waiting for just that; the task completes afterwards.
+    /// </summary>
+    public async Task RunAsync(ReadOnlyMemory<byte> subscriptions, Outbox outbox, Action<Exception> ended, CancellationToken stopping)
     {
         Task writing = WriteAsync(subscriptions, outbox);
         using var watchEnd = new CancellationTokenSource();
@@ -84,11 +89,12 @@ internal sealed class NatsLink : IServerCommands, IAsyncDisposable
         closed = true;
         await stream.DisposeAsync();
         outbox.Filled.Set();
-        foreach (Task loop in (Task[])[reading, writing, watching])
-            await loop.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        await reader.CompleteAsync();
+        await writing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await watching.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         // What the server said before it closed tells more than that it closed.
-        return refusal ?? reason;
+        ended(refusal ?? reason);
+        await reading.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await reader.CompleteAsync();
     }
 
     public async ValueTask DisposeAsync()
@@ -96,6 +102,7 @@ internal sealed class NatsLink : IServerCommands, IAsyncDisposable
         closed = true;
         await stream.DisposeAsync();
         await reading.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await reader.CompleteAsync();
     }
 
     private static PipeReader Reader(Stream stream) => PipeReader.Create(stream, new StreamPipeReaderOptions(bufferSize: ReadBuffer, minimumReadSize: ReadBuffer / 8, leaveOpen: true));
@@ -103,10 +110,10 @@ internal sealed class NatsLink : IServerCommands, IAsyncDisposable
     private async Task GreetAsync(CancellationToken cancellationToken)
     {
         await ReadInfoAsync(cancellationToken);
-        bool tls = Server.Scheme == "tls" || options.Tls.Required || Info.TlsRequired;
+        bool tls = Server.Address.Scheme == "tls" || options.Tls.Required || Info.TlsRequired;
         if (tls)
             await UpgradeAsync(cancellationToken);
-        await stream.WriteAsync(ConnectCommand.Create(options, Server, Info, tls), cancellationToken);
+        await stream.WriteAsync(ConnectCommand.Create(options, Server.Address, Info, tls), cancellationToken);
         lastHeard = options.Clock.GetTimestamp();
         reading = ReadAsync();
         Task first = await Task.WhenAny(handshake.Task, reading).WaitAsync(cancellationToken);
@@ -125,12 +132,12 @@ internal sealed class NatsLink : IServerCommands, IAsyncDisposable
                 byte[] line = result.Buffer.Slice(0, end).ToArray();
                 reader.AdvanceTo(result.Buffer.GetPosition(1, end));
                 if (!line.AsSpan().StartsWith("INFO "u8))
-                    throw new NatsProtocolException($"{Server.Host}:{Server.Port} does not greet as a NATS server does.");
-                OnInfo(line.AsSpan(5));
+                    throw new NatsProtocolException($"{Server} does not greet as a NATS server does.");
+                Info = ServerInfo.Parse(line.AsSpan(5));
                 return;
             }
             if (result.IsCompleted || result.Buffer.Length > 1 << 20)
-                throw new NatsProtocolException($"{Server.Host}:{Server.Port} does not greet as a NATS server does.");
+                throw new NatsProtocolException($"{Server} does not greet as a NATS server does.");
             reader.AdvanceTo(result.Buffer.Start, result.Buffer.End);
         }
     }
@@ -138,14 +145,14 @@ internal sealed class NatsLink : IServerCommands, IAsyncDisposable
     private async Task UpgradeAsync(CancellationToken cancellationToken)
     {
         if (!Info.TlsRequired && !Info.TlsAvailable)
-            throw new NatsException($"{Server.Host}:{Server.Port} does not offer TLS, which is required here.");
+            throw new NatsException($"{Server} does not offer TLS, which is required here.");
         // Nothing but INFO comes before the upgrade; whatever else did would be read as if it were encrypted.
         if (reader.TryRead(out ReadResult early) && !early.Buffer.IsEmpty)
-            throw new NatsProtocolException($"{Server.Host}:{Server.Port} went on before the upgrade to TLS.");
+            throw new NatsProtocolException($"{Server} went on before the upgrade to TLS.");
         await reader.CompleteAsync();
         var secure = new SslStream(stream);
         stream = secure;
-        var authentication = new SslClientAuthenticationOptions { TargetHost = options.Tls.ServerName ?? Server.Host };
+        var authentication = new SslClientAuthenticationOptions { TargetHost = options.Tls.ServerName ?? Server.TlsName };
         if (options.Tls.ClientCertificate is { } certificate)
             authentication.ClientCertificates = [certificate];
         if (options.Tls.Authorities is { } authorities)
@@ -164,8 +171,11 @@ internal sealed class NatsLink : IServerCommands, IAsyncDisposable
         while (true)
         {
             ReadResult result = await reader.ReadAsync();
-            Volatile.Write(ref lastHeard, options.Clock.GetTimestamp());
+            // Time that a handler takes is not the server's silence.
+            handling = true;
             SequencePosition done = protocol.Read(result.Buffer);
+            Volatile.Write(ref lastHeard, options.Clock.GetTimestamp());
+            handling = false;
             reader.AdvanceTo(done, result.Buffer.End);
             if (result.IsCompleted)
                 throw refusal ?? new NatsException("The server closed the connection.");
@@ -188,7 +198,15 @@ internal sealed class NatsLink : IServerCommands, IAsyncDisposable
             }
             try
             {
-                await stream.WriteAsync(bytes);
+                for (; !bytes.IsEmpty; bytes = bytes[Math.Min(Piece, bytes.Length)..])
+                {
+                    ValueTask piece = stream.WriteAsync(bytes[..Math.Min(Piece, bytes.Length)]);
+                    bool waits = !piece.IsCompleted;
+                    await piece;
+                    // Behind a large backlog PINGs wait their turn; that it gets shorter is a sign of life, too.
+                    if (waits)
+                        Volatile.Write(ref lastHeard, options.Clock.GetTimestamp());
+                }
             }
             catch
             {
@@ -206,19 +224,17 @@ internal sealed class NatsLink : IServerCommands, IAsyncDisposable
         while (await timer.WaitForNextTickAsync(cancellationToken))
         {
             TimeSpan silence = options.Clock.GetElapsedTime(Volatile.Read(ref lastHeard));
-            if (silence > patience)
-                throw new NatsException($"{Server.Host}:{Server.Port} has been silent for {silence.TotalSeconds:0.#} s.");
-            if (Info.LameDuck && await connection.MayLeaveAsync())
-                throw new NatsException($"{Server.Host}:{Server.Port} is shutting down.");
+            if (silence > patience && !handling)
+                throw new NatsException($"{Server} has been silent for {silence.TotalSeconds:0.#} s.");
+            if (Info.LameDuck && await connection.MayLeaveAsync(cancellationToken))
+                throw new NatsException($"{Server} is shutting down.");
             connection.Ping();
         }
     }
 
     void IServerCommands.OnMessage(long subscription, NatsMessage message) => connection.Deliver(subscription, message);
 
-    void IServerCommands.OnInfo(ReadOnlySpan<byte> json) => OnInfo(json);
-
-    private void OnInfo(ReadOnlySpan<byte> json)
+    void IServerCommands.OnInfo(ReadOnlySpan<byte> json)
     {
         Info = ServerInfo.Parse(json);
         connection.OnInfo(Server, Info);
@@ -239,6 +255,6 @@ internal sealed class NatsLink : IServerCommands, IAsyncDisposable
         if (said.IsHarmless)
             return;
         refusal = said;
-        handshake.TrySetException(said);
+        NatsConnection.Fail(handshake, said);
     }
 }

@@ -45,6 +45,9 @@ internal sealed class Outbox(NatsOptions options, NatsStatistics statistics)
     /// <summary>Set when there is something to write.</summary>
     public WakeUp Filled { get; } = new();
 
+    /// <summary>Messages that wait. Under the gate.</summary>
+    public int WaitingMessages => messages;
+
     public int PendingBytes => Volatile.Read(ref length);
 
     /// <summary>True while a link takes what is appended. Under the gate.</summary>
@@ -54,7 +57,6 @@ internal sealed class Outbox(NatsOptions options, NatsStatistics statistics)
     public Appended Publish(string subject, string? replyTo, ReadOnlySpan<byte> headers, ReadOnlySpan<byte> payload, WhenDisconnected whenDisconnected)
     {
         int needed = Overhead + Encoding.UTF8.GetMaxByteCount(subject.Length) + Encoding.UTF8.GetMaxByteCount(replyTo?.Length ?? 0) + headers.Length + payload.Length;
-        bool wake;
         lock (Gate)
         {
             if (!open && whenDisconnected == WhenDisconnected.Drop)
@@ -69,13 +71,13 @@ internal sealed class Outbox(NatsOptions options, NatsStatistics statistics)
                 statistics.CountDropped(DropCause.KeepBufferFull);
                 return Appended.Dropped;
             }
-            wake = length == 0;
+            bool wake = length == 0;
             Write(Reserve(needed), subject, replyTo, headers, payload);
             messages++;
             statistics.CountSent(headers.Length + payload.Length);
+            if (wake)
+                Filled.Set();
         }
-        if (wake)
-            Filled.Set();
         return Appended.Yes;
     }
 

@@ -129,7 +129,7 @@ internal sealed class ProtocolReader(IServerCommands commands)
         ReadOnlySpan<byte> headerSize = !headers ? default : reply ? fourth : third;
         ReadOnlySpan<byte> size = headers ? (reply ? fifth : fourth) : (reply ? fourth : third);
         long headerLength = headers ? Number(headerSize) : 0, total = Number(size);
-        if (subject.IsEmpty || headerLength > total || total > LongestMessage || NextToken(ref rest).Length > 0)
+        if (subject.IsEmpty || headerLength > total || total > LongestMessage || NextToken(ref rest).Length > 0 || (!headers && fifth.Length > 0))
             throw Malformed(line);
         return new Arguments(subject, Number(sid), replyTo, (int)headerLength, (int)total);
 

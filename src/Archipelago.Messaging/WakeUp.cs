@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
 
-namespace Archipelago.Nats.Internals;
+namespace Archipelago.Messaging;
 
 /// <summary>
 /// Wakes one waiting loop, from any thread, without allocating: <see cref="Set"/> before or during the wait ends it once. The loop goes on on the thread
