@@ -21,8 +21,8 @@ internal sealed class NatsProbe(int messages, int requests)
             int port = FreePort();
             using Process server = real ? Peers.StartServer(port) : Peers.Start("stand-in", port);
             string other = real ? "nats-server" : "stand-in";
-            yield return Line("publish", "raw socket", other, messages, Measure(() => PublishRaw(port)));
-            yield return Line("publish", "client", other, messages, Measure(() => PublishAsync(port).GetAwaiter().GetResult()));
+            yield return Line("publish", "raw socket", other, messages, PublishRaw(port));
+            yield return Line("publish", "client", other, messages, PublishAsync(port).GetAwaiter().GetResult());
             using Process? publisher = real ? Peers.Start("publisher", port) : null;
             yield return Line("receive", "raw socket", other, messages, ReceiveRaw(port));
             yield return Line("receive", "client", other, messages, ReceiveAsync(port).GetAwaiter().GetResult());
@@ -34,31 +34,44 @@ internal sealed class NatsProbe(int messages, int requests)
         }
     }
 
-    private static Cost Measure(Action action)
-    {
-        action();
-        (long start, TimeSpan processor, long bytes, int collections) = (Stopwatch.GetTimestamp(), Environment.CpuUsage.TotalTime, GC.GetTotalAllocatedBytes(true), GC.CollectionCount(0));
-        action();
-        return new Cost(
-            Stopwatch.GetElapsedTime(start).TotalSeconds, (Environment.CpuUsage.TotalTime - processor).TotalSeconds, GC.GetTotalAllocatedBytes(true) - bytes, GC.CollectionCount(0) - collections);
-    }
+    /// <summary>What this process has used so far.</summary>
+    private static (long Start, TimeSpan Processor, long Bytes, int Collections) Mark() =>
+        (Stopwatch.GetTimestamp(), Environment.CpuUsage.TotalTime, GC.GetTotalAllocatedBytes(false), GC.CollectionCount(0));
+
+    private static Cost Since((long Start, TimeSpan Processor, long Bytes, int Collections) mark) => new(
+        Stopwatch.GetElapsedTime(mark.Start).TotalSeconds,
+        (Environment.CpuUsage.TotalTime - mark.Processor).TotalSeconds,
+        GC.GetTotalAllocatedBytes(false) - mark.Bytes,
+        GC.CollectionCount(0) - mark.Collections);
 
     private static string Line(string what, string who, string with, int messages, Cost cost) => string.Create(
         CultureInfo.InvariantCulture,
         $"{{\"measure\":\"{what}\",\"who\":\"{who}\",\"with\":\"{with}\",\"messages\":{messages},\"perSecond\":{messages / cost.Seconds:0},\"processorMicrosPerMessage\":{cost.ProcessorSeconds * 1e6 / messages:0.0000},\"bytesPerMessage\":{cost.Bytes / (double)messages:0.###},\"gen0\":{cost.Collections}}}");
 
-    private void PublishRaw(int port)
+    private Cost PublishRaw(int port)
     {
         using RawSocket raw = RawSocket.Connect(port);
         byte[] prepared = Heartbeats.AsPublished();
+        raw.Send(prepared);
+        raw.Flush();
+        var mark = Mark();
         for (int sent = 0; sent < messages; sent += Heartbeats.Addresses)
             raw.Send(prepared);
         raw.Flush();
+        return Since(mark);
     }
 
-    private async Task PublishAsync(int port)
+    private async Task<Cost> PublishAsync(int port)
     {
         await using NatsConnection connection = await ConnectAsync(port);
+        await PublishAsync(connection, messages / 4);
+        var mark = Mark();
+        await PublishAsync(connection, messages);
+        return Since(mark);
+    }
+
+    private static async Task PublishAsync(NatsConnection connection, int messages)
+    {
         string[] subjects = Heartbeats.Subjects;
         for (int i = 0, subject = 0; i < messages; i++, subject = subject == subjects.Length - 1 ? 0 : subject + 1)
         {
@@ -75,27 +88,29 @@ internal sealed class NatsProbe(int messages, int requests)
         raw.Send($"SUB {Heartbeats.Pattern} 1\r\n");
         int size = Heartbeats.AsDelivered("1").Length / Heartbeats.Addresses;
         raw.Skip((long)messages * size / 4);
-        return Measure(() => raw.Skip((long)messages * size));
+        var mark = Mark();
+        raw.Skip((long)messages * size);
+        return Since(mark);
     }
 
     private async Task<Cost> ReceiveAsync(int port)
     {
         await using NatsConnection connection = await ConnectAsync(port);
+        int warm = messages / 4;
+        TaskCompletionSource warmedUp = Later(), done = Later();
         long heard = 0;
-        var reached = new Dictionary<long, TaskCompletionSource> { [messages / 4] = Later(), [messages + (messages / 4)] = Later() };
-        long next = messages / 4;
         connection.Subscribe(Heartbeats.Pattern, _ =>
         {
-            if (++heard != next)
-                return;
-            reached[heard].TrySetResult();
-            next = messages + (messages / 4);
+            heard++;
+            if (heard == warm)
+                warmedUp.SetResult();
+            else if (heard == warm + messages)
+                done.SetResult();
         });
-        await reached[messages / 4].Task;
-        (long start, TimeSpan processor, long bytes, int collections) = (Stopwatch.GetTimestamp(), Environment.CpuUsage.TotalTime, GC.GetTotalAllocatedBytes(false), GC.CollectionCount(0));
-        await reached[messages + (messages / 4)].Task;
-        return new Cost(
-            Stopwatch.GetElapsedTime(start).TotalSeconds, (Environment.CpuUsage.TotalTime - processor).TotalSeconds, GC.GetTotalAllocatedBytes(false) - bytes, GC.CollectionCount(0) - collections);
+        await warmedUp.Task;
+        var mark = Mark();
+        await done.Task;
+        return Since(mark);
     }
 
     private static TaskCompletionSource Later() => new(TaskCreationOptions.RunContinuationsAsynchronously);

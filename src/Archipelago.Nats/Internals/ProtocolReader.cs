@@ -28,6 +28,9 @@ internal sealed class ProtocolReader(IServerCommands commands)
 
     private const int LongestMessage = 1 << 29;
 
+    /// <summary>Two numbers and the spaces before them, of so few digits that no sum overflows.</summary>
+    private const int LongestPlainNumbers = 19;
+
     private byte[] scratch = [];
 
     /// <summary>Handles all whole commands of the buffer; returns where the first that is not whole begins.</summary>
@@ -106,6 +109,10 @@ internal sealed class ProtocolReader(IServerCommands commands)
 
     private static bool IsMessage(ReadOnlySpan<byte> line, out bool headers)
     {
+        headers = false;
+        // In capitals with a space, as every server writes it.
+        if (line.Length > 4 && System.Buffers.Binary.BinaryPrimitives.ReadInt32LittleEndian(line) == ('M' | ('S' << 8) | ('G' << 16) | (' ' << 24)))
+            return true;
         headers = line.Length > 5 && (line[4] is (byte)' ' or (byte)'\t') && Is(line, "hmsg"u8);
         return headers || (line.Length > 4 && (line[3] is (byte)' ' or (byte)'\t') && Is(line, "msg"u8));
     }
@@ -122,6 +129,8 @@ internal sealed class ProtocolReader(IServerCommands commands)
     /// <summary>Reads "MSG subject sid [reply-to] size" or "HMSG subject sid [reply-to] header-size size".</summary>
     private static Arguments Parse(ReadOnlySpan<byte> line, bool headers)
     {
+        if (!headers && TryParsePlain(line, out Arguments plain))
+            return plain;
         ReadOnlySpan<byte> rest = line[(headers ? 5 : 4)..];
         ReadOnlySpan<byte> subject = NextToken(ref rest), sid = NextToken(ref rest), third = NextToken(ref rest), fourth = NextToken(ref rest), fifth = NextToken(ref rest);
         bool reply = (headers ? fifth : fourth).Length > 0;
@@ -141,6 +150,29 @@ internal sealed class ProtocolReader(IServerCommands commands)
             rest = end < 0 ? default : rest[(end + 1)..];
             return token;
         }
+    }
+
+    /// <summary>Reads "MSG subject sid size" with single spaces and short numbers, which is what nearly all messages have.</summary>
+    private static bool TryParsePlain(ReadOnlySpan<byte> line, out Arguments arguments)
+    {
+        arguments = default;
+        ReadOnlySpan<byte> rest = line[4..];
+        int end = rest.IndexOf((byte)' ');
+        if (end <= 0 || rest.Length > end + LongestPlainNumbers)
+            return false;
+        ReadOnlySpan<byte> subject = rest[..end], numbers = rest[(end + 1)..];
+        int i = 0;
+        long subscription = 0, total = 0;
+        for (; i < numbers.Length && (uint)(numbers[i] - '0') <= 9; i++)
+            subscription = (subscription * 10) + (numbers[i] - '0');
+        if (i == 0 || i + 1 >= numbers.Length || numbers[i] != ' ')
+            return false;
+        for (i++; i < numbers.Length && (uint)(numbers[i] - '0') <= 9; i++)
+            total = (total * 10) + (numbers[i] - '0');
+        if (i < numbers.Length || total > LongestMessage)
+            return false;
+        arguments = new Arguments(subject, subscription, default, 0, (int)total);
+        return true;
     }
 
     private static long Number(ReadOnlySpan<byte> digits)
