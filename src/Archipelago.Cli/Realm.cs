@@ -120,7 +120,7 @@ internal sealed class Realm : IAsyncDisposable
         // One port cannot serve four hosts, so a port without a scope is for nobody.
         var settings = new Settings(scope, sources, defaults, scopedOnly: ["HTTP_SERVER_PORT"]);
         HasDevelopmentKeys |= scope == "SERVICE" && settings.Find("LIVEKIT_API_SECRET") == DevelopmentDefaults["LIVEKIT_API_SECRET"];
-        IMessageBus bus = natsServers is null ? broker.Connect() : NatsSettings.Connect(settings, natsServers, TimeProvider.System);
+        IMessageBus bus = natsServers is null ? broker.Connect(echo: false) : NatsSettings.Connect(settings, natsServers, TimeProvider.System);
         WebApplication app;
         try
         {

@@ -147,6 +147,26 @@ public sealed partial class IslandEngine : IDisposable
         }
     }
 
+    /// <summary>True when somebody was added since the last flush of either kind. Any thread; a cheap way to see whether <see cref="FlushNewcomers"/> has anything to do.</summary>
+    public bool HasNewcomers => peers.HasPending;
+
+    /// <summary>
+    /// The island of this peer as of the last flush, with its members. For the flushing thread, between flushes: it reads the engine's own tables, and so
+    /// costs nothing but what is read.
+    /// </summary>
+    /// <param name="peer">A handle, such as one of a change that the last flush has told.</param>
+    /// <returns>The members; none when the handle names no peer that has been placed.</returns>
+    /// <exception cref="InvalidOperationException">A flush is running.</exception>
+    public IslandMembers MembersOf(PeerHandle peer)
+    {
+        if (Volatile.Read(ref flushing) != 0)
+            throw new InvalidOperationException("A flush is running. Read members on the flushing thread, between flushes.");
+        int body = world.Map.BodyOf(peer.Slot);
+        return body < 0 || world.Bodies[body].Island < 0 || peers.Generation(peer.Slot) != peer.Generation
+            ? default
+            : new IslandMembers(world, peers, world.Bodies[body].Island);
+    }
+
     /// <summary>
     /// Leases the picture that was published last; dispose it when done. Lock-free. Three are kept; while readers hold all of them the next publication allocates one more.
     /// </summary>

@@ -39,6 +39,8 @@ public static class NatsSettings
                 Credentials = Credentials(settings),
                 PingInterval = TimeSpan.FromMilliseconds(ping),
                 RetryFirstConnect = true,
+                // No host listens to what it says itself.
+                Echo = false,
                 Tls = NatsTlsOptions.FromFiles(File(settings.Find("NATS_TLS_CA_FILE")), File(settings.Find("NATS_TLS_CERT_FILE")), File(settings.Find("NATS_TLS_KEY_FILE"))),
             };
         }

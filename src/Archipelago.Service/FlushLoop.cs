@@ -4,12 +4,14 @@ using Archipelago.Protocol;
 
 namespace Archipelago.Service;
 
-/// <summary>The Service's beat: subscribe, then at each period expire the silent, flush, publish.</summary>
+/// <summary>The Service's beats: at each period the silent leave, everybody is regrouped and everything is told; in between, often, newcomers are placed.</summary>
 internal sealed partial class FlushLoop(
-    IslandEngine engine, Intake intake, IslandPublisher publisher, IMessageBus bus, ServiceOptions options, TimeProvider clock, ILogger<FlushLoop> log) : BackgroundService
+    IslandEngine engine, Intake intake, SilenceWatch silence, IslandPublisher publisher, IMessageBus bus, ServiceOptions options, TimeProvider clock, ILogger<FlushLoop> log) : BackgroundService
 {
     private readonly List<IDisposable> subscriptions = [];
     private readonly List<IslandChange> untold = [];
+    private readonly List<Peer> departed = [];
+    private long lastCycle;
 
     /// <summary>Islands after the last flush.</summary>
     public int IslandCount { get; private set; }
@@ -28,44 +30,61 @@ internal sealed partial class FlushLoop(
         await base.StopAsync(cancellationToken);
     }
 
-    /// <summary>One beat.</summary>
+    /// <summary>One beat: the silent leave, everybody is regrouped, and everything is told.</summary>
     public async Task CycleAsync(CancellationToken cancellationToken)
     {
-        intake.RemoveSilent(options.HeartbeatLifetime);
-        intake.BeginFlush();
-        IslandChange[] changes = Flush();
-        using IslandSnapshot snapshot = engine.AcquireSnapshot();
+        lastCycle = clock.GetTimestamp();
+        departed.Clear();
+        silence.RemoveSilent(options.HeartbeatLifetime, departed);
+        Flush(newcomersOnly: false);
+        engine.PublishSnapshot();
         // What the bus refuses to take now is not lost: the engine counts it as told, so it is told again by us.
-        untold.AddRange(changes);
-        await publisher.PublishChangesAsync(untold, snapshot, cancellationToken);
+        await publisher.PublishChangesAsync(untold, cancellationToken);
+        await publisher.PublishDeparturesAsync(departed, cancellationToken);
+        using IslandSnapshot snapshot = engine.AcquireSnapshot();
         await publisher.PublishIslandsAsync(snapshot, cancellationToken);
+    }
+
+    /// <summary>Between beats: newcomers get an island, and nobody else moves.</summary>
+    public Task PlaceNewcomersAsync(CancellationToken cancellationToken)
+    {
+        Flush(newcomersOnly: true);
+        return publisher.PublishChangesAsync(untold, cancellationToken);
     }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        using var timer = new PeriodicTimer(options.FlushPeriod, clock);
-        do
+        bool prompt = options.NewcomerPeriod > TimeSpan.Zero && options.NewcomerPeriod < options.FlushPeriod;
+        using var timer = new PeriodicTimer(prompt ? options.NewcomerPeriod : options.FlushPeriod, clock);
+        await GuardedAsync(CycleAsync, stoppingToken);
+        while (await timer.WaitForNextTickAsync(stoppingToken))
         {
-            try
-            {
-                await CycleAsync(stoppingToken);
-            }
-            catch (Exception e) when (e is not OperationCanceledException)
-            {
-                // The rest of this cycle is skipped; the next one goes on from a whole world.
-                LogFailure(log, e);
-            }
+            if (!prompt || clock.GetElapsedTime(lastCycle) >= options.FlushPeriod)
+                await GuardedAsync(CycleAsync, stoppingToken);
+            else if (engine.HasNewcomers || untold.Count > 0)
+                await GuardedAsync(PlaceNewcomersAsync, stoppingToken);
         }
-        while (await timer.WaitForNextTickAsync(stoppingToken));
     }
 
-    private IslandChange[] Flush()
+    private async Task GuardedAsync(Func<CancellationToken, Task> act, CancellationToken cancellationToken)
     {
-        FlushResult result = engine.Flush();
+        try
+        {
+            await act(cancellationToken);
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            // The rest is skipped; the next time goes on from a whole world.
+            LogFailure(log, e);
+        }
+    }
+
+    private void Flush(bool newcomersOnly)
+    {
+        intake.BeginFlush();
+        FlushResult result = newcomersOnly ? engine.FlushNewcomers() : engine.Flush();
         IslandCount = result.IslandCount;
-        IslandChange[] changes = result.Changes.ToArray();
-        engine.PublishSnapshot();
-        return changes;
+        untold.AddRange(result.Changes);
     }
 
     [LoggerMessage(Level = LogLevel.Error, Message = "A flush cycle failed")]

@@ -1,8 +1,8 @@
+using System.Text;
 using Archipelago.Core;
 using Archipelago.Hosting;
 using Archipelago.Messaging;
 using Archipelago.Protocol;
-using Decentraland.Kernel.Comms.V3;
 
 namespace Archipelago.Service;
 
@@ -11,9 +11,13 @@ namespace Archipelago.Service;
 /// </summary>
 internal sealed partial class Intake
 {
+    /// <summary>Longer ids are none of ours.</summary>
+    private const int LongestRoom = 128;
+
     private readonly IslandEngine engine;
     private readonly PeerDirectory peers;
     private readonly Admission admission;
+    private readonly SilenceWatch silence;
     private readonly IslandNames names;
     private readonly TimeProvider clock;
     private readonly LogThrottle throttle;
@@ -22,11 +26,12 @@ internal sealed partial class Intake
     private long dropped;
     private long flushes;
 
-    public Intake(IslandEngine engine, PeerDirectory peers, Admission admission, IslandNames names, TimeProvider clock, LogThrottle throttle, ILogger<Intake> log)
+    public Intake(IslandEngine engine, PeerDirectory peers, Admission admission, SilenceWatch silence, IslandNames names, TimeProvider clock, LogThrottle throttle, ILogger<Intake> log)
     {
         this.engine = engine;
         this.peers = peers;
         this.admission = admission;
+        this.silence = silence;
         this.names = names;
         this.clock = clock;
         this.throttle = throttle;
@@ -43,25 +48,25 @@ internal sealed partial class Intake
     /// <summary>Tells that a flush begins: peers added before are pending no longer.</summary>
     public void BeginFlush() => Interlocked.Increment(ref flushes);
 
-    /// <summary>Handles <c>peer.&lt;address&gt;.heartbeat</c>.</summary>
+    /// <summary>Handles <c>peer.&lt;address&gt;.heartbeat</c>; for a known peer it takes no lock and allocates nothing.</summary>
     public void OnHeartbeat(BusMessage message)
     {
-        if (!Subjects.TryGetPeer(message.Subject, out ReadOnlySpan<byte> address) || !ClientFrames.TryDecodeHeartbeat(message.Payload, out Heartbeat? heartbeat))
+        if (!Subjects.TryGetPeer(message.Subject, out ReadOnlySpan<byte> address) || !HeartbeatReader.TryRead(message.Payload, out HeartbeatView heartbeat))
         {
             Drop("undecodable");
             return;
         }
         // A heartbeat without position is no sign of life, as in the service replaced.
-        if (heartbeat.Position is not { } p)
+        if (!heartbeat.HasPosition)
             return;
-        var position = new Position(p.X, p.Y, p.Z);
+        var position = new Position(heartbeat.X, heartbeat.Y, heartbeat.Z);
         if (!position.IsFinite)
         {
             Drop("not a finite position");
             return;
         }
         Interlocked.Increment(ref heartbeats);
-        IslandId preferred = Preferred(heartbeat);
+        IslandId preferred = Preferred(heartbeat.DesiredRoom);
         if (peers.TryFind(address, out Peer? peer))
             Update(peer, position, preferred);
         else
@@ -78,20 +83,11 @@ internal sealed partial class Intake
         peers.Remove(address);
     }
 
-    /// <summary>Removes who has been silent for longer than this; returns how many.</summary>
-    public int RemoveSilent(TimeSpan lifetime)
-    {
-        long now = clock.GetTimestamp();
-        int removed = 0;
-        foreach (Peer peer in peers.All)
-            if (clock.GetElapsedTime(Volatile.Read(ref peer.LastSeen), now) > lifetime && peers.Remove(peer.Address))
-                removed++;
-        return removed;
-    }
-
     private void Add(string address, Position position, IslandId preferred)
     {
-        Peer peer = peers.Add(address, position, preferred, Interlocked.Read(ref flushes), clock.GetTimestamp());
+        Peer peer = peers.Add(address, position, preferred, Interlocked.Read(ref flushes), clock.GetTimestamp(), out bool isNew);
+        if (isNew)
+            silence.Watch(peer);
         Update(peer, position, preferred);
     }
 
@@ -104,11 +100,12 @@ internal sealed partial class Intake
             engine.Prefer(peer.Handle, preferred);
     }
 
-    private IslandId Preferred(Heartbeat heartbeat)
+    private IslandId Preferred(ReadOnlySpan<byte> room)
     {
-        if (string.IsNullOrEmpty(heartbeat.DesiredRoom))
+        if (room.IsEmpty)
             return IslandId.None;
-        return names.TryParse(heartbeat.DesiredRoom, out long number) ? new IslandId(number) : IslandId.Unknown;
+        Span<char> text = stackalloc char[LongestRoom];
+        return room.Length <= LongestRoom && names.TryParse(text[..Encoding.UTF8.GetChars(room, text)], out long number) ? new IslandId(number) : IslandId.Unknown;
     }
 
     private void Drop(string cause)

@@ -1,3 +1,4 @@
+using System.Buffers;
 using Archipelago.Core;
 using Archipelago.Messaging;
 using Archipelago.Protocol;
@@ -7,25 +8,41 @@ using Google.Protobuf;
 namespace Archipelago.Service;
 
 /// <summary>Tells the bus what a flush did: each changed peer its island and token, and everybody the list of islands.</summary>
-internal sealed class IslandPublisher(IMessageBus bus, PeerDirectory peers, LiveKitTokens tokens, IslandNames names, ServiceOptions options, TimeProvider clock)
+internal sealed class IslandPublisher(IMessageBus bus, IslandEngine engine, PeerDirectory peers, LiveKitTokens tokens, IslandNames names, ServiceOptions options, TimeProvider clock)
 {
+    private readonly ArrayBufferWriter<byte> members = new();
+    private readonly ArrayBufferWriter<byte> connection = new();
+    private readonly ArrayBufferWriter<byte> message = new();
+    private readonly Dictionary<IslandId, Range> membersOf = [];
+    private readonly byte[] room = new byte[names.MaxLength];
+    private readonly byte[] cameFrom = new byte[names.MaxLength];
+
     /// <summary>
     /// Publishes one <c>island_changed</c> a change, with all members of the island as of the flush, and takes each from the list. A change whose
-    /// peer has left, or has been moved on since, is not told.
+    /// peer has left, or has been moved on since, is not told. On the flushing thread, before the next flush; one call at a time.
     /// </summary>
-    public async Task PublishChangesAsync(List<IslandChange> changes, IslandSnapshot snapshot, CancellationToken cancellationToken)
+    public async Task PublishChangesAsync(List<IslandChange> changes, CancellationToken cancellationToken)
     {
-        var membersOf = new Dictionary<IslandId, byte[]>();
-        changes.Reverse();
-        for (; changes.Count > 0; changes.RemoveAt(changes.Count - 1))
+        members.ResetWrittenCount();
+        membersOf.Clear();
+        int told = 0;
+        try
         {
-            IslandChange change = changes[^1];
-            if (peers.Find(change.Peer) is not { } peer || !snapshot.TryFindIsland(change.Peer, out IslandInfo now) || now.Id != change.To)
-                continue;
-            if (!membersOf.TryGetValue(change.To, out byte[]? members))
-                membersOf[change.To] = members = EncodeMembers(snapshot, change.Peer);
-            await bus.PublishAsync(Subjects.IslandChanged(peer.Address), EncodeChange(peer.Address, change, members), WhenDisconnected.Keep, cancellationToken);
+            for (; told < changes.Count; told++)
+                if (peers.Find(changes[told].Peer) is { } peer && TryEncode(peer, changes[told]))
+                    await bus.PublishAsync(peer.ChangeSubject, message.WrittenMemory, WhenDisconnected.Keep, cancellationToken);
         }
+        finally
+        {
+            changes.RemoveRange(0, told);
+        }
+    }
+
+    /// <summary>Tells the bus that these peers have left, as their Connector would have; Stats then knows it, too.</summary>
+    public async Task PublishDeparturesAsync(List<Peer> departed, CancellationToken cancellationToken)
+    {
+        foreach (Peer peer in departed)
+            await bus.PublishAsync(Subjects.Disconnect(peer.Address), default, WhenDisconnected.Keep, cancellationToken);
     }
 
     /// <summary>Publishes <c>engine.islands</c>.</summary>
@@ -49,23 +66,31 @@ internal sealed class IslandPublisher(IMessageBus bus, PeerDirectory peers, Live
         return bus.PublishAsync(Subjects.Islands, status.ToByteArray(), WhenDisconnected.Drop, cancellationToken);
     }
 
-    private byte[] EncodeChange(string address, IslandChange change, byte[] members)
+    /// <summary>Puts the whole message together; false when the peer is not in that island any more.</summary>
+    private bool TryEncode(Peer peer, in IslandChange change)
     {
-        string room = names.Format(change.To.Value);
-        var message = new IslandChangedMessage { IslandId = room, ConnStr = tokens.Mint(room, address, clock.GetUtcNow()) };
-        if (!change.From.IsNone)
-            message.FromIslandId = names.Format(change.From.Value);
-        return [.. message.ToByteArray(), .. members];
+        IslandMembers now = engine.MembersOf(change.Peer);
+        if (now.Island != change.To)
+            return false;
+        if (!membersOf.TryGetValue(change.To, out Range range))
+            membersOf[change.To] = range = EncodeMembers(now);
+        ReadOnlySpan<byte> id = room.AsSpan(0, names.Format(change.To.Value, room));
+        ReadOnlySpan<byte> from = change.From.IsNone ? default : cameFrom.AsSpan(0, names.Format(change.From.Value, cameFrom));
+        connection.ResetWrittenCount();
+        tokens.Write(connection, id, peer.AddressBytes, clock.GetUtcNow());
+        message.ResetWrittenCount();
+        IslandChangeWriter.WriteChange(message, id, connection.WrittenSpan, from);
+        message.Write(members.WrittenSpan[range]);
+        return true;
     }
 
-    /// <summary>The <c>peers</c> field alone. Fields may follow one another in any order, so it is encoded once for all who come to the island.</summary>
-    private byte[] EncodeMembers(IslandSnapshot snapshot, PeerHandle one)
+    /// <summary>The <c>peers</c> field alone, once a flush for all who come to the island.</summary>
+    private Range EncodeMembers(IslandMembers island)
     {
-        var message = new IslandChangedMessage();
-        if (snapshot.TryFindIsland(one, out IslandInfo island))
-            foreach (IslandMember member in snapshot.MembersOf(island))
-                if (peers.Find(member.Peer) is { } peer)
-                    message.Peers[peer.Address] = new Decentraland.Common.Position { X = member.Position.X, Y = member.Position.Y, Z = member.Position.Z };
-        return message.ToByteArray();
+        int start = members.WrittenCount;
+        foreach (IslandMember member in island)
+            if (peers.Find(member.Peer) is { } peer)
+                IslandChangeWriter.WritePeer(members, peer.AddressBytes, member.Position.X, member.Position.Y, member.Position.Z);
+        return start..members.WrittenCount;
     }
 }

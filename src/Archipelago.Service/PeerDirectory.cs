@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
 using Archipelago.Core;
+using Archipelago.Protocol;
 
 namespace Archipelago.Service;
 
@@ -14,6 +15,12 @@ internal sealed class Peer(string address, PeerHandle handle, long addedAt)
     public long LastSeen;
 
     public string Address => address;
+
+    /// <summary>The address in UTF-8.</summary>
+    public byte[] AddressBytes { get; } = System.Text.Encoding.UTF8.GetBytes(address);
+
+    /// <summary>Where its island changes go.</summary>
+    public string ChangeSubject { get; } = Subjects.IslandChanged(address);
 
     public PeerHandle Handle => handle;
 
@@ -33,19 +40,20 @@ internal sealed class PeerDirectory(IslandEngine engine)
 
     public int Count => byAddress.Count;
 
-    /// <summary>All peers; may be enumerated while it changes.</summary>
-    public IEnumerable<Peer> All => byAddress.Select(p => p.Value);
-
     public bool TryFind(ReadOnlySpan<byte> address, [NotNullWhen(true)] out Peer? peer) =>
         byAddress.GetAlternateLookup<ReadOnlySpan<byte>>().TryGetValue(address, out peer);
 
+    /// <summary>True while this peer is the one of its address.</summary>
+    public bool Knows(Peer peer) => byAddress.TryGetValue(peer.Address, out Peer? known) && known == peer;
+
     /// <summary>Adds a peer, or gives back the one that the address has by now.</summary>
-    public Peer Add(string address, in Position position, IslandId preferred, long flushes, long now)
+    public Peer Add(string address, in Position position, IslandId preferred, long flushes, long now, out bool isNew)
     {
         lock (changing)
         {
-            if (byAddress.TryGetValue(address, out Peer? known))
-                return known;
+            isNew = !byAddress.TryGetValue(address, out Peer? known);
+            if (!isNew)
+                return known!;
             PeerHandle handle = engine.Add(position, preferred);
             var peer = new Peer(address, handle, flushes) { LastSeen = now };
             if (handle.Slot >= bySlot.Length)
@@ -59,12 +67,21 @@ internal sealed class PeerDirectory(IslandEngine engine)
     public bool Remove(string address)
     {
         lock (changing)
-        {
-            if (!byAddress.TryRemove(address, out Peer? peer))
-                return false;
-            bySlot[peer.Handle.Slot] = null;
-            return engine.Remove(peer.Handle);
-        }
+            return byAddress.TryGetValue(address, out Peer? peer) && RemoveKnown(peer);
+    }
+
+    /// <summary>Removes this peer, unless its address has another by now.</summary>
+    public bool Remove(Peer peer)
+    {
+        lock (changing)
+            return byAddress.TryGetValue(peer.Address, out Peer? known) && known == peer && RemoveKnown(peer);
+    }
+
+    private bool RemoveKnown(Peer peer)
+    {
+        byAddress.TryRemove(peer.Address, out _);
+        bySlot[peer.Handle.Slot] = null;
+        return engine.Remove(peer.Handle);
     }
 
     /// <summary>Who a handle of the last flush stands for. The lock makes sure that a peer whose adding overlapped the flush is there.</summary>

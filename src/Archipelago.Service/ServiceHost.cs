@@ -28,7 +28,7 @@ public static partial class ServiceHost
         host.Services.AddSingleton(new IslandEngine(options.Islands));
         host.Services.AddSingleton(new IslandNames(options.RoomPrefix));
         host.Services.AddSingleton(new LiveKitTokens(options.LiveKit));
-        host.Services.AddSingleton<PeerDirectory>().AddSingleton<Admission>();
+        host.Services.AddSingleton<PeerDirectory>().AddSingleton<Admission>().AddSingleton<SilenceWatch>();
         host.Services.AddSingleton<Intake>().AddSingleton<IslandPublisher>().AddSingleton<FlushLoop>();
         host.Services.AddHostedService(services => services.GetRequiredService<FlushLoop>());
         host.Services.AddHostedService<Discovery>();

@@ -8,6 +8,7 @@ internal sealed record ServiceOptions(
     IslandOptions Islands,
     string RoomPrefix,
     TimeSpan FlushPeriod,
+    TimeSpan NewcomerPeriod,
     TimeSpan HeartbeatLifetime,
     TimeSpan StatusPeriod,
     LiveKitOptions LiveKit)
@@ -28,6 +29,7 @@ internal sealed record ServiceOptions(
             },
             settings.Text("ROOM_PREFIX"),
             TimeSpan.FromSeconds(settings.Number("ARCHIPELAGO_FLUSH_FREQUENCY", 2, 0.001, 3600)),
+            TimeSpan.FromMilliseconds(settings.Number("ARCHIPELAGO_NEWCOMER_INTERVAL_MS", 25, 0, 3_600_000)),
             TimeSpan.FromMilliseconds(settings.Number("CHECK_HEARTBEAT_INTERVAL", 60_000, 1, 86_400_000)),
             TimeSpan.FromMilliseconds(settings.Number("ARCHIPELAGO_STATUS_UPDATE_INTERVAL", 10_000, 1, 3_600_000)),
             LiveKitOptions.Read(settings));

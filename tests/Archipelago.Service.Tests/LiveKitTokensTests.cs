@@ -22,6 +22,24 @@ public class LiveKitTokensTests
     }
 
     [Fact]
+    public void Minting_into_a_buffer_allocates_nothing()
+    {
+        var tokens = new LiveKitTokens(new LiveKitOptions("wss://livekit.example.org", "key", "a-secret-of-at-least-thirty-two-characters"));
+        var buffer = new System.Buffers.ArrayBufferWriter<byte>(4096);
+        DateTimeOffset now = TimeProvider.System.GetUtcNow();
+        void Write()
+        {
+            buffer.ResetWrittenCount();
+            tokens.Write(buffer, "I1"u8, "0x00000000000000000000000000000000000000aa"u8, now);
+        }
+        Write();
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        for (int i = 0; i < 1000; i++)
+            Write();
+        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+    }
+
+    [Fact]
     public async Task An_independent_library_accepts_the_signature()
     {
         const string Secret = "a-secret-of-at-least-thirty-two-characters";

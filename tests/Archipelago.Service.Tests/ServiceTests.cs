@@ -35,7 +35,7 @@ public class ServiceTests
         {
             ["LIVEKIT_HOST"] = "wss://livekit.example", ["LIVEKIT_API_KEY"] = "key", ["LIVEKIT_API_SECRET"] = "a-secret-of-at-least-thirty-two-characters",
             // Beats are given by the test.
-            ["ARCHIPELAGO_FLUSH_FREQUENCY"] = "3600",
+            ["ARCHIPELAGO_FLUSH_FREQUENCY"] = "3600", ["ARCHIPELAGO_NEWCOMER_INTERVAL_MS"] = "0",
         };
 
         public static async Task<Fixture> StartAsync(Dictionary<string, string>? more = null)
@@ -101,6 +101,105 @@ public class ServiceTests
         Assert.Equal(("I1", 100u, 2f, 0f, 3f), (island.Id, island.MaxPeers, island.Center.X, island.Center.Y, island.Center.Z));
         Assert.Equal(Math.Sqrt(2), island.Radius, 1e-9);
         Assert.Empty(await service.BeatAsync());
+    }
+
+    [Fact]
+    public async Task Between_beats_newcomers_are_placed_and_nobody_else_moves()
+    {
+        await using Fixture service = await Fixture.StartAsync(new() { ["ARCHIPELAGO_FLUSH_FREQUENCY"] = "2", ["ARCHIPELAGO_NEWCOMER_INTERVAL_MS"] = "25" });
+        async Task<List<(string To, IslandChangedMessage Message)>> AfterAsync(int milliseconds, int changes)
+        {
+            await Eventually.TrueAsync(() =>
+            {
+                service.Clock.Advance(TimeSpan.FromMilliseconds(milliseconds));
+                return service.Changes.Count >= changes;
+            });
+            return [.. service.Changes];
+        }
+        await service.HeartbeatAsync(Ann, 0, 0);
+        await service.HeartbeatAsync(Bob, 500, 0);
+        Assert.Equal(2, (await AfterAsync(1, 2)).Count);
+
+        // Bob walks over to Ann; a newcomer arrives there. It is told at once, Bob at the next beat.
+        int reports = service.Reports.Count;
+        await service.HeartbeatAsync(Bob, 10, 0);
+        await service.HeartbeatAsync("new", 20, 0);
+        (string to, IslandChangedMessage message) = (await AfterAsync(1, 3))[2];
+        Assert.Equal(("new", "I1"), (to, message.IslandId));
+        Assert.Equal([Ann, "new"], message.Peers.Keys.Order());
+        Assert.Equal(reports, service.Reports.Count);
+        (to, message) = (await AfterAsync(500, 4))[3];
+        Assert.Equal((Bob, "I1", "I2", 3), (to, message.IslandId, message.FromIslandId, message.Peers.Count));
+    }
+
+    [Fact]
+    public async Task The_departure_of_the_silent_is_told_on_the_bus()
+    {
+        await using Fixture service = await Fixture.StartAsync();
+        var gone = new ConcurrentQueue<string>();
+        service.Host.Bus.Subscribe(Subjects.AllDisconnects, m => gone.Enqueue(System.Text.Encoding.UTF8.GetString(m.Subject)));
+        await service.HeartbeatAsync(Ann, 0, 0);
+        await service.HeartbeatAsync(Bob, 0, 0);
+        for (int second = 0; second < 120; second += 20)
+        {
+            service.Clock.Advance(TimeSpan.FromSeconds(20));
+            await service.HeartbeatAsync(Bob, 0, 0);
+            await service.BeatAsync();
+        }
+        Assert.Equal([$"peer.{Ann}.disconnect"], gone);
+        Assert.Equal([Bob], Assert.Single(service.Reports.Last().Data).Peers);
+    }
+
+    [Fact]
+    public async Task Heartbeats_and_changes_of_island_allocate_next_to_nothing()
+    {
+        await using Fixture service = await Fixture.StartAsync();
+        service.Changes.Clear();
+        var bus = new CountingBus();
+        IServiceProvider services = service.Host.Services;
+        var engine = services.GetRequiredService<Core.IslandEngine>();
+        var publisher = new IslandPublisher(bus, engine, services.GetRequiredService<PeerDirectory>(), services.GetRequiredService<LiveKitTokens>(), new IslandNames(null), services.GetRequiredService<ServiceOptions>(), service.Clock);
+        Intake intake = services.GetRequiredService<Intake>();
+        (byte[] Subject, byte[][] Payloads)[] people = [.. Enumerable.Range(0, 300).Select(i => (
+            System.Text.Encoding.UTF8.GetBytes(Subjects.Heartbeat($"0x{i:x40}")),
+            (byte[][])[.. new float[] { 0, 100_000 }.Select(x => new Heartbeat { Position = new Position { X = x + (10_000 * (i % 30)), Z = i } }.ToByteArray())]))];
+        var untold = new List<Core.IslandChange>();
+        long least = long.MaxValue;
+        for (int round = 0; round < 8; round++)
+        {
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            // Every other tenth goes far away and comes back: whole islands break and form.
+            foreach ((byte[] subject, byte[][] payloads) in people)
+                intake.OnHeartbeat(new BusMessage(subject, payloads[subject[^11] % 2 == round % 2 ? 0 : 1]));
+            untold.AddRange(engine.Flush().Changes);
+            Assert.NotEmpty(untold);
+            Task told = publisher.PublishChangesAsync(untold, default);
+            Assert.True(told.IsCompletedSuccessfully);
+            if (round > 3)
+                least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
+        }
+        Assert.NotEqual(0, bus.Published);
+        Assert.InRange(least, 0, 500);
+    }
+
+    /// <summary>Takes messages and forgets them.</summary>
+    private sealed class CountingBus : IMessageBus
+    {
+        public int Published { get; private set; }
+
+        public bool IsConnected => true;
+
+        public ValueTask PublishAsync(string subject, ReadOnlyMemory<byte> payload, WhenDisconnected whenDisconnected, CancellationToken cancellationToken)
+        {
+            Published++;
+            return ValueTask.CompletedTask;
+        }
+
+        public IDisposable Subscribe(string pattern, MessageHandler handler) => throw new NotSupportedException();
+
+        public Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+        public ValueTask DisposeAsync() => ValueTask.CompletedTask;
     }
 
     [Fact]

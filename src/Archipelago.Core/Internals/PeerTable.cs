@@ -176,6 +176,9 @@ internal sealed class PeerTable
 
     // ---- the flush's side: one thread at a time ----
 
+    /// <summary>True when slots were added since <see cref="TakePending"/> was last called.</summary>
+    public bool HasPending => Volatile.Read(ref pendingHead) >= 0;
+
     /// <summary>Takes the list of slots added since the last call, or -1; follow it with <see cref="NextPending"/>.</summary>
     public int TakePending() => Interlocked.Exchange(ref pendingHead, -1);
 
