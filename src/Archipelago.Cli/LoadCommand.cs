@@ -8,25 +8,48 @@ namespace Archipelago.Cli;
 /// <summary><c>load</c>: long runs that put the realm under load and faults, and say what held.</summary>
 internal static class LoadCommand
 {
-    public static Command Create() => new("load", "Long runs under load and faults.") { CreateProcesses() };
+    public static Command Create() => new("load", "Long runs under load and faults.") { CreateProcesses(), CreateService() };
 
     private static Command CreateProcesses()
     {
         var people = new Option<int>("--people") { Description = "Simulated people on each of two Connectors.", DefaultValueFactory = _ => 100 };
         people.Require(n => n is >= 1 and <= 5_000, "--people must be between 1 and 5000.");
         var command = new Command("processes", "Every host a process of its own on a nats-server (which must be installed); kills one after the other and measures what people notice.") { people };
-        command.SetAction(async parsed =>
+        command.SetAction(parsed => WithProgramsAsync(async () =>
         {
-            try
-            {
-                await using var drill = new ProcessDrill(parsed.GetValue(people), Console.WriteLine);
-                return (await drill.RunAsync()).All(step => step.Held) ? 0 : 1;
-            }
-            catch (Win32Exception e)
-            {
-                throw new ConfigurationException([$"A program that the drill needs cannot be started: {e.Message} It needs nats-server and dotnet on the PATH."]);
-            }
-        });
+            await using var drill = new ProcessDrill(parsed.GetValue(people), Console.WriteLine);
+            return (await drill.RunAsync()).All(step => step.Held) ? 0 : 1;
+        }));
         return command;
+    }
+
+    private static Command CreateService()
+    {
+        var peers = new Option<int>("--peers") { Description = "Synthetic peers that send a heartbeat a second.", DefaultValueFactory = _ => 10_000 };
+        var newcomers = new Option<int>("--newcomers") { Description = "Peers that arrive while it is measured.", DefaultValueFactory = _ => 1_000 };
+        var seconds = new Option<int>("--seconds") { Description = "How long it is measured.", DefaultValueFactory = _ => 20 };
+        peers.Require(n => n is >= 1 and <= 1_000_000, "--peers must be between 1 and 1000000.");
+        newcomers.Require(n => n is >= 1 and <= 100_000, "--newcomers must be between 1 and 100000.");
+        seconds.Require(n => n is >= 1 and <= 3600, "--seconds must be between 1 and 3600.");
+        var command = new Command("service", "The Service on a nats-server (which must be installed) under synthetic heartbeats; one line of JSON.") { peers, newcomers, seconds };
+        command.SetAction(parsed => WithProgramsAsync(async () =>
+        {
+            await using var load = new ServiceLoad(parsed.GetValue(peers), parsed.GetValue(newcomers), parsed.GetValue(seconds));
+            Console.WriteLine(await load.RunAsync());
+            return 0;
+        }));
+        return command;
+    }
+
+    private static async Task<int> WithProgramsAsync(Func<Task<int>> run)
+    {
+        try
+        {
+            return await run();
+        }
+        catch (Win32Exception e)
+        {
+            throw new ConfigurationException([$"A program that this needs cannot be started: {e.Message} It needs nats-server and dotnet on the PATH."]);
+        }
     }
 }

@@ -108,6 +108,9 @@ public sealed partial class IslandEngine : IDisposable
     /// <returns>False when the handle names no present peer.</returns>
     public bool Prefer(PeerHandle peer, IslandId island) => peers.Prefer(peer, island.Value);
 
+    /// <summary>True while the handle names a present peer. Any thread.</summary>
+    public bool Contains(PeerHandle peer) => peers.Contains(peer);
+
     /// <summary>Removes a peer and forgets what was announced to it; its handle is refused from now on. Lock-free; exactly one of several callers gets true.</summary>
     /// <returns>False when the handle names no present peer.</returns>
     public bool Remove(PeerHandle peer) => peers.Remove(peer);

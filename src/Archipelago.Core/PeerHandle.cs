@@ -7,7 +7,10 @@ namespace Archipelago.Core;
 /// </summary>
 public readonly record struct PeerHandle
 {
-    internal PeerHandle(int slot, uint generation)
+    /// <summary>A handle from its parts, as an embedder has saved them beside <see cref="IslandEngine.Save"/>. One that names nobody is refused like any stale one.</summary>
+    /// <param name="slot">See <see cref="Slot"/>.</param>
+    /// <param name="generation">See <see cref="Generation"/>.</param>
+    public PeerHandle(int slot, uint generation)
     {
         Slot = slot;
         Generation = generation;

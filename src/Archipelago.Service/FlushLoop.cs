@@ -6,7 +6,7 @@ namespace Archipelago.Service;
 
 /// <summary>The Service's beats: at each period the silent leave, everybody is regrouped and everything is told; in between, often, newcomers are placed.</summary>
 internal sealed partial class FlushLoop(
-    IslandEngine engine, Intake intake, SilenceWatch silence, IslandPublisher publisher, IMessageBus bus, ServiceOptions options, TimeProvider clock, ILogger<FlushLoop> log) : BackgroundService
+    IslandEngine engine, Intake intake, SilenceWatch silence, PeerDirectory peers, IslandNames names, IslandPublisher publisher, IMessageBus bus, ServiceOptions options, TimeProvider clock, ILogger<FlushLoop> log) : BackgroundService
 {
     private readonly List<IDisposable> subscriptions = [];
     private readonly List<IslandChange> untold = [];
@@ -28,7 +28,26 @@ internal sealed partial class FlushLoop(
     {
         subscriptions.ForEach(s => s.Dispose());
         await base.StopAsync(cancellationToken);
+        if (options.StateFile is { } path)
+            Save(path);
     }
+
+    private void Save(string path)
+    {
+        try
+        {
+            var saved = new System.Buffers.ArrayBufferWriter<byte>();
+            engine.Save(saved);
+            new SavedState(names.Prefix, saved.WrittenSpan.ToArray(), peers.ToList()).Write(path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or InvalidOperationException)
+        {
+            LogNotSaved(log, path, e);
+        }
+    }
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "The state could not be saved to {Path}; the next start places everybody anew.")]
+    private static partial void LogNotSaved(ILogger log, string path, Exception e);
 
     /// <summary>One beat: the silent leave, everybody is regrouped, and everything is told.</summary>
     public async Task CycleAsync(CancellationToken cancellationToken)

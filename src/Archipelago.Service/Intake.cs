@@ -83,6 +83,20 @@ internal sealed partial class Intake
         peers.Remove(address);
     }
 
+    /// <summary>Takes in the peers of a saved state, as if each had just spoken; returns how many.</summary>
+    public int Resume(IReadOnlyList<(string Address, PeerHandle Handle)> saved)
+    {
+        int resumed = 0;
+        foreach ((string address, PeerHandle handle) in saved)
+        {
+            if (!peers.TryRestore(address, handle, clock.GetTimestamp(), out Peer? peer))
+                continue;
+            silence.Watch(peer);
+            resumed++;
+        }
+        return resumed;
+    }
+
     private void Add(string address, Position position, IslandId preferred)
     {
         Peer peer = peers.Add(address, position, preferred, Interlocked.Read(ref flushes), clock.GetTimestamp(), out bool isNew);

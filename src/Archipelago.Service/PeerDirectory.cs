@@ -56,12 +56,34 @@ internal sealed class PeerDirectory(IslandEngine engine)
                 return known!;
             PeerHandle handle = engine.Add(position, preferred);
             var peer = new Peer(address, handle, flushes) { LastSeen = now };
-            if (handle.Slot >= bySlot.Length)
-                Array.Resize(ref bySlot, Math.Max(handle.Slot + 1, bySlot.Length * 2));
-            bySlot[handle.Slot] = peer;
-            byAddress[address] = peer;
+            Enter(peer);
             return peer;
         }
+    }
+
+    /// <summary>Takes in a peer that a saved engine knows; false when the address is there twice.</summary>
+    public bool TryRestore(string address, PeerHandle handle, long now, [NotNullWhen(true)] out Peer? peer)
+    {
+        lock (changing)
+        {
+            peer = null;
+            if (byAddress.ContainsKey(address) || !engine.Contains(handle))
+                return false;
+            peer = new Peer(address, handle, addedAt: -1) { LastSeen = now };
+            Enter(peer);
+            return true;
+        }
+    }
+
+    /// <summary>All peers as of now.</summary>
+    public IReadOnlyList<(string Address, PeerHandle Handle)> ToList() => [.. byAddress.Select(p => (p.Key, p.Value.Handle))];
+
+    private void Enter(Peer peer)
+    {
+        if (peer.Handle.Slot >= bySlot.Length)
+            Array.Resize(ref bySlot, Math.Max(peer.Handle.Slot + 1, bySlot.Length * 2));
+        bySlot[peer.Handle.Slot] = peer;
+        byAddress[peer.Address] = peer;
     }
 
     public bool Remove(string address)

@@ -25,8 +25,9 @@ public static partial class ServiceHost
         context.Settings.ThrowIfFaulty();
 
         host.Services.AddSingleton(options);
-        host.Services.AddSingleton(new IslandEngine(options.Islands));
-        host.Services.AddSingleton(new IslandNames(options.RoomPrefix));
+        SavedState? saved = TakeState(context.Settings, options);
+        host.Services.AddSingleton(Engine(saved, options));
+        host.Services.AddSingleton(new IslandNames(saved?.IdPrefix ?? IdPrefix(options, context.Clock)));
         host.Services.AddSingleton(new LiveKitTokens(options.LiveKit));
         host.Services.AddSingleton<PeerDirectory>().AddSingleton<Admission>().AddSingleton<SilenceWatch>();
         host.Services.AddSingleton<Intake>().AddSingleton<IslandPublisher>().AddSingleton<FlushLoop>();
@@ -35,6 +36,8 @@ public static partial class ServiceHost
 
         WebApplication app = host.Build();
         RegisterMetrics(app.Services);
+        if (saved is not null)
+            LogResumed(app.Logger, app.Services.GetRequiredService<Intake>().Resume(saved.Peers));
         if (options.LiveKit.ApiSecret.Length < 32)
             LogShortSecret(app.Logger, options.LiveKit.ApiSecret.Length);
         return app;
@@ -42,6 +45,42 @@ public static partial class ServiceHost
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "LIVEKIT_API_SECRET has {Length} characters; LiveKit wants at least 32.")]
     private static partial void LogShortSecret(ILogger log, int length);
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "Went on from a saved state with {Peers} peers.")]
+    private static partial void LogResumed(ILogger log, int peers);
+
+    private static string IdPrefix(ServiceOptions options, TimeProvider clock)
+    {
+        string prefix = new IslandNames(options.RoomPrefix).Prefix, boot = options.RoomBoot ?? BootPart.Create(clock);
+        return boot.Length == 0 ? prefix : $"{prefix}{boot}-";
+    }
+
+    private static SavedState? TakeState(Settings settings, ServiceOptions options)
+    {
+        if (options.StateFile is not { } path)
+            return null;
+        try
+        {
+            SavedState? state = SavedState.Take(path);
+            // Rooms under another prefix are others: who is in them would not be told.
+            return state?.IdPrefix.StartsWith(new IslandNames(options.RoomPrefix).Prefix, StringComparison.Ordinal) == true ? state : null;
+        }
+        catch (Exception e) when (e is FormatException or IOException or UnauthorizedAccessException)
+        {
+            settings.AddFault($"The state in ARCHIPELAGO_STATE_FILE {path} cannot be used: {e.Message} Repair or remove it.");
+            settings.ThrowIfFaulty();
+            throw;
+        }
+    }
+
+    private static IslandEngine Engine(SavedState? saved, ServiceOptions options)
+    {
+        if (saved is null)
+            return new IslandEngine(options.Islands);
+        IslandEngine engine = IslandEngine.Restore(saved.Engine);
+        engine.Options = options.Islands;
+        return engine;
+    }
 
     private static void RegisterMetrics(IServiceProvider services)
     {

@@ -7,6 +7,8 @@ namespace Archipelago.Service;
 internal sealed record ServiceOptions(
     IslandOptions Islands,
     string RoomPrefix,
+    string? RoomBoot,
+    string? StateFile,
     TimeSpan FlushPeriod,
     TimeSpan NewcomerPeriod,
     TimeSpan HeartbeatLifetime,
@@ -28,11 +30,33 @@ internal sealed record ServiceOptions(
                 MaxIslandSize = settings.Integer("LIVEKIT_ISLAND_SIZE", 100, 1),
             },
             settings.Text("ROOM_PREFIX"),
+            settings.Find("ROOM_BOOT_PART"),
+            settings.Find("ARCHIPELAGO_STATE_FILE") is { Length: > 0 } file ? file : null,
             TimeSpan.FromSeconds(settings.Number("ARCHIPELAGO_FLUSH_FREQUENCY", 2, 0.001, 3600)),
             TimeSpan.FromMilliseconds(settings.Number("ARCHIPELAGO_NEWCOMER_INTERVAL_MS", 25, 0, 3_600_000)),
             TimeSpan.FromMilliseconds(settings.Number("CHECK_HEARTBEAT_INTERVAL", 60_000, 1, 86_400_000)),
             TimeSpan.FromMilliseconds(settings.Number("ARCHIPELAGO_STATUS_UPDATE_INTERVAL", 10_000, 1, 3_600_000)),
             LiveKitOptions.Read(settings));
+    }
+}
+
+/// <summary>What tells the rooms of one run of the Service from those of every other.</summary>
+internal static class BootPart
+{
+    private const string Digits = "0123456789abcdefghijklmnopqrstuvwxyz";
+    private const long Epoch = 1_577_836_800; // 2020-01-01
+    private const int RandomDigits = 3;
+
+    /// <summary>Seconds since 2020 and three random digits, in base 36: later runs sort later, and two that start in one second differ.</summary>
+    public static string Create(TimeProvider clock)
+    {
+        Span<char> text = stackalloc char[16];
+        int at = text.Length;
+        for (int i = 0; i < RandomDigits; i++)
+            text[--at] = Digits[System.Security.Cryptography.RandomNumberGenerator.GetInt32(Digits.Length)];
+        for (long seconds = Math.Max(1, clock.GetUtcNow().ToUnixTimeSeconds() - Epoch); seconds > 0; seconds /= 36)
+            text[--at] = Digits[(int)(seconds % 36)];
+        return new string(text[at..]);
     }
 }
 

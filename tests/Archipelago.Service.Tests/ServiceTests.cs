@@ -35,7 +35,7 @@ public class ServiceTests
         {
             ["LIVEKIT_HOST"] = "wss://livekit.example", ["LIVEKIT_API_KEY"] = "key", ["LIVEKIT_API_SECRET"] = "a-secret-of-at-least-thirty-two-characters",
             // Beats are given by the test.
-            ["ARCHIPELAGO_FLUSH_FREQUENCY"] = "3600", ["ARCHIPELAGO_NEWCOMER_INTERVAL_MS"] = "0",
+            ["ARCHIPELAGO_FLUSH_FREQUENCY"] = "3600", ["ARCHIPELAGO_NEWCOMER_INTERVAL_MS"] = "0", ["ROOM_BOOT_PART"] = "",
         };
 
         public static async Task<Fixture> StartAsync(Dictionary<string, string>? more = null)
@@ -200,6 +200,61 @@ public class ServiceTests
         public Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
         public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    }
+
+    [Fact]
+    public async Task Rooms_of_another_run_have_other_ids()
+    {
+        var ids = new HashSet<string>();
+        for (int run = 0; run < 3; run++)
+        {
+            Dictionary<string, string> values = Fixture.Values;
+            values.Remove("ROOM_BOOT_PART");
+            await using RunningHost host = await RunningHost.StartAsync(ServiceHost.Build, values, new ManualClock());
+            string id = host.Services.GetRequiredService<IslandNames>().Format(1);
+            Assert.Matches("^I[0-9a-z]{9}-1$", id);
+            ids.Add(id);
+        }
+        Assert.Equal(3, ids.Count);
+    }
+
+    [Fact]
+    public async Task A_planned_restart_moves_nobody()
+    {
+        string file = Path.Combine(Directory.CreateTempSubdirectory("state").FullName, "service.state");
+        var with = new Dictionary<string, string> { ["ARCHIPELAGO_STATE_FILE"] = file, ["ROOM_BOOT_PART"] = "first" };
+        await using (Fixture before = await Fixture.StartAsync(with))
+        {
+            for (int i = 0; i < 100; i++)
+                await before.HeartbeatAsync($"p{i}", 40 * (i / 10), 1000 * (i % 10));
+            Assert.Equal(100, (await before.BeatAsync()).Count);
+        }
+        Assert.True(File.Exists(file));
+        with["ROOM_BOOT_PART"] = "second";
+        await using Fixture after = await Fixture.StartAsync(with);
+        Assert.False(File.Exists(file));
+        Assert.Equal(10, after.Reports.Last().Data.Count);
+        for (int i = 0; i < 100; i++)
+            await after.HeartbeatAsync($"p{i}", 40 * (i / 10), 1000 * (i % 10));
+        Assert.Empty(await after.BeatAsync());
+        await after.HeartbeatAsync("new", 90_000, 0);
+        Assert.Equal("Ifirst-b", Assert.Single(await after.BeatAsync()).Message.IslandId);
+        // Who went while nobody was there to hear it leaves as others do who are silent.
+        after.Clock.Advance(TimeSpan.FromSeconds(61));
+        await after.BeatAsync();
+        Assert.Empty(after.Reports.Last().Data);
+        Directory.Delete(Path.GetDirectoryName(file)!, recursive: true);
+    }
+
+    [Fact]
+    public async Task A_state_that_cannot_be_read_is_told_and_left_alone()
+    {
+        string file = Path.GetTempFileName();
+        await File.WriteAllTextAsync(file, "ARCHSTATnonsense");
+        ConfigurationException e = await Assert.ThrowsAsync<ConfigurationException>(() => Fixture.StartAsync(new() { ["ARCHIPELAGO_STATE_FILE"] = file }));
+        Assert.Contains(file, e.Message, StringComparison.Ordinal);
+        Assert.True(File.Exists(file));
+        File.Delete(file);
     }
 
     [Fact]

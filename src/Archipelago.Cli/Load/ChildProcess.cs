@@ -39,6 +39,9 @@ internal sealed partial class ChildProcess : IAsyncDisposable
         return new ChildProcess(assembly, start);
     }
 
+    /// <summary>Sets a variable for the next start.</summary>
+    public void Set(string variable, string value) => start.Environment[variable] = value;
+
     /// <summary>Describes a NATS server on this port; it is started by <see cref="StartServerAsync"/>.</summary>
     public static ChildProcess NatsServer(int port) => new("nats-server", new ProcessStartInfo("nats-server", $"-a 127.0.0.1 -p {port.ToString(CultureInfo.InvariantCulture)}")
     {

@@ -147,6 +147,8 @@ internal sealed class PeerTable
             hasPreferences = true;
     }
 
+    public bool Contains(PeerHandle peer) => TryFind(peer, out _, out _);
+
     public bool Remove(PeerHandle peer)
     {
         if (!TryFind(peer, out Chunk chunk, out int i))
