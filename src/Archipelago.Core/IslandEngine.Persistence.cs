@@ -130,6 +130,7 @@ public sealed partial class IslandEngine
         neighbours.Prepare(world, Options);
         for (int index = 0; index < world.IslandTop; index++)
             neighbours.Expose(world, index);
+        neighbours.ForgetWalks();
         // Whoever is in no island was waiting for one when the state was saved.
         for (int slot = 0; slot < slots; slot++)
             if (peers.IsAlive(slot) && world.Map.BodyOf(slot) < 0)
@@ -162,7 +163,7 @@ public sealed partial class IslandEngine
                 world.PeerCount++;
             }
         }
-        world.Reassigned.Clear();
+        world.EndRestoring();
     }
 
     private readonly struct Writer(IBufferWriter<byte> destination)

@@ -48,6 +48,9 @@ public sealed partial class IslandEngine : IDisposable
     private IslandOptions? flushedWith;
     private bool doubtEverything;
     private bool manyArrived;
+
+    /// <summary>True while a flush runs, and for ever when one has thrown, as it does when memory runs out.</summary>
+    private bool broken;
     private long flushes;
     private long moved;
     private int calm;
@@ -63,7 +66,7 @@ public sealed partial class IslandEngine : IDisposable
         order = new BodyOrder(sorting);
         splits = new SplitPass(peers, neighbours);
         gathering = new Gathering(peers, sorting);
-        merges = new MergePass(peers, neighbours, sorting);
+        merges = new MergePass(peers, neighbours, gathering, sorting);
     }
 
     /// <summary>The rules. A new record holds from the next flush on; any thread may set it.</summary>
@@ -183,6 +186,10 @@ public sealed partial class IslandEngine : IDisposable
         ObjectDisposedException.ThrowIf(disposed, this);
         if (Interlocked.Exchange(ref flushing, 1) != 0)
             throw new InvalidOperationException("A flush is running already. Flush from one thread at a time.");
+        if (!broken)
+            return;
+        Volatile.Write(ref flushing, 0);
+        throw new InvalidOperationException("An earlier flush failed half way, and what it left is not whole. Restore the engine from a save.");
     }
 
     private FlushResult Exclusively(bool newcomersOnly)
@@ -202,8 +209,10 @@ public sealed partial class IslandEngine : IDisposable
     private FlushResult FlushCore(IslandOptions rules, bool newcomersOnly)
     {
         flushes++;
-        if (manyArrived && !newcomersOnly)
-            ReleaseScratch();
+        broken = true;
+        bool release = manyArrived && !newcomersOnly;
+        if (release)
+            ReleaseArrivals();
         // Removals are taken first: whoever is on this list was put on the list of newcomers before, so both are seen here.
         TakeRemoved();
         TakeNewcomers();
@@ -235,16 +244,24 @@ public sealed partial class IslandEngine : IDisposable
             Settle(rules);
 
         Announce();
+        if (release)
+            ReleaseScratch();
+        broken = false;
         return new FlushResult(changes.Span, flushes, world.PeerCount, world.IslandCount);
     }
 
-    /// <summary>An arrival of most of the world at once is not the steady state: what it needed is given back.</summary>
-    private void ReleaseScratch()
+    /// <summary>An arrival of most of the world at once is not the steady state: what it needed is given back, the lists at the beginning of the next flush.</summary>
+    private void ReleaseArrivals()
     {
         manyArrived = false;
         newcomers.Release();
         newcomerKeys.Release();
         changes.Release();
+    }
+
+    /// <summary>And the tables at its end, when nothing is pending.</summary>
+    private void ReleaseScratch()
+    {
         byAge.Release();
         ages.Release();
         gathering.ReleaseScratch();

@@ -109,4 +109,82 @@ public class CounterExampleTests
         // The hook is there in debug builds alone.
         Assert.Equal(late.Count, engine.Flush().Changes.ToArray().Count(c => c.From.IsNone));
     }
+
+    [Theory]
+    [InlineData(300)]
+    [InlineData(1500)]
+    public void Who_is_with_whom_in_a_sudden_crowd_does_not_depend_on_what_came_before(int people)
+    {
+        // The same people in the same order and the same last reports; one world has seen them wander about in between, and its departures in another order.
+        static Dictionary<int, IslandId> Run(int people, bool wandering)
+        {
+            using var engine = new IslandEngine();
+            var random = new Random(7);
+            Position Spread() => new(100_000 * random.NextSingle(), 0, 100_000 * random.NextSingle());
+            PeerHandle[] handles = [.. Enumerable.Range(0, people).Select(_ => engine.Add(Spread()))];
+            engine.Flush();
+            int[] leaving = [.. Enumerable.Range(0, 40)];
+            foreach (int i in wandering ? leaving.Reverse() : leaving)
+                engine.Remove(handles[i]);
+            engine.Flush();
+            for (int i = 0; i < leaving.Length; i++)
+                handles[i] = engine.Add(Spread());
+            var wander = new Random(8);
+            for (int round = 0; wandering && round < 12; round++)
+            {
+                foreach (PeerHandle peer in handles)
+                    engine.Move(peer, new Position(100_000 * wander.NextSingle(), 0, 100_000 * wander.NextSingle()));
+                engine.FlushNewcomers();
+            }
+            if (!wandering)
+                engine.FlushNewcomers();
+            foreach (PeerHandle peer in handles)
+                engine.Move(peer, new Position(7 * random.NextSingle(), 0, 11 * random.NextSingle()));
+            engine.Flush();
+            engine.PublishSnapshot();
+            using IslandSnapshot snapshot = engine.AcquireSnapshot();
+            Oracle.AssertInvariants(snapshot, engine.Options);
+            return handles.Select((peer, i) => (i, snapshot.TryFindIsland(peer, out IslandInfo island) ? island.Id : default)).ToDictionary();
+        }
+        Assert.Equal(Run(people, wandering: false), Run(people, wandering: true));
+    }
+
+    [Fact]
+    public void A_restored_world_with_many_waiting_goes_on()
+    {
+        using var engine = new IslandEngine();
+        for (int i = 0; i < 8; i++)
+            engine.Add(new Position(1000 * i, 0, 0));
+        engine.Flush();
+        for (int i = 0; i < 20; i++)
+            engine.Add(new Position(1000 * i, 0, 10));
+        var saved = new System.Buffers.ArrayBufferWriter<byte>();
+        engine.Save(saved);
+        using IslandEngine restored = IslandEngine.Restore(saved.WrittenSpan);
+        Assert.Equal(20, restored.Flush().Changes.Length);
+        Assert.Empty(restored.Flush().Changes.ToArray());
+    }
+
+    [Fact]
+    public void Members_are_read_where_the_engine_keeps_them()
+    {
+        using var engine = new IslandEngine();
+        PeerHandle ann = engine.Add(new Position(0, 5, 0)), bob = engine.Add(new Position(10, 6, 0)), far = engine.Add(new Position(5000, 0, 0));
+        Assert.True(engine.HasNewcomers);
+        Assert.Equal(0, engine.MembersOf(ann).Count);
+        engine.FlushNewcomers();
+        Assert.False(engine.HasNewcomers);
+        IslandMembers members = engine.MembersOf(bob);
+        var seen = new Dictionary<PeerHandle, Position>();
+        foreach (IslandMember member in members)
+            seen.Add(member.Peer, member.Position);
+        Assert.Equal(new() { [ann] = new Position(0, 5, 0), [bob] = new Position(10, 6, 0) }, seen);
+        Assert.Equal(2, members.Count);
+        Assert.Equal(1, engine.MembersOf(far).Count);
+        Assert.NotEqual(members.Island, engine.MembersOf(far).Island);
+        engine.Remove(far);
+        engine.Flush();
+        Assert.Equal(IslandId.None, engine.MembersOf(far).Island);
+        Assert.Equal(IslandId.None, engine.MembersOf(new PeerHandle(-5, 1)).Island);
+    }
 }

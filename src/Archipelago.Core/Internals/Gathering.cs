@@ -26,6 +26,7 @@ internal sealed class Gathering(PeerTable peers, RadixSort sorting)
     private readonly Pool<ulong> keys = new();
     private readonly Pool<int> people = new();
     private readonly Pool<int> undecided = new();
+    private readonly Pool<ulong> ranks = new();
     private readonly SquareGrid grid = new();
 
     /// <summary>Gathers these bodies, given in the order in which they were added.</summary>
@@ -56,11 +57,50 @@ internal sealed class Gathering(PeerTable peers, RadixSort sorting)
         Join(world, rules, WholeWorld);
     }
 
+    /// <summary>
+    /// Merges the islands that share a square, wherever they fit: for when so many have met at once that going through all pairs of them would take for
+    /// ever. The larger, then the older, takes in the next that fits; squares go in the order of their place, so the outcome does not depend on the
+    /// numbers of bodies.
+    /// </summary>
+    public void Condense(World world, IslandOptions rules)
+    {
+        people.Clear();
+        for (int body = 0; body < world.Map.Top; body++)
+            if (world.Bodies[body].Island is var island && island >= 0 && world.Islands[island].Count < rules.MaxIslandSize)
+                people.Add(body);
+        SortBySquare(world, new Cells(rules.JoinDistance), people.Span);
+        foreach (ref readonly Square square in grid.Squares)
+            if (square.End - square.Start > 1 && Cells.ProvesNearness(square.Key))
+                CondenseSquare(world, rules.MaxIslandSize, people.Span[square.Start..square.End]);
+    }
+
+    private void CondenseSquare(World world, int cap, Span<int> inside)
+    {
+        Span<ulong> rank = ranks.Resize(inside.Length);
+        for (int i = 0; i < inside.Length; i++)
+        {
+            ref readonly Island island = ref world.Islands[world.Bodies[inside[i]].Island];
+            rank[i] = ((ulong)(0xFFFFFF - Math.Min(island.Count, 0xFFFFFF)) << 40) | (ulong)island.Order;
+        }
+        sorting.Sort(rank, inside);
+        for (int i = 0; i < inside.Length; i++)
+        {
+            int target = world.Bodies[inside[i]].Island;
+            for (int j = i + 1; j < inside.Length && world.Islands[target].Count < cap; j++)
+            {
+                int other = world.Bodies[inside[j]].Island;
+                if (other != target && world.Islands[target].Count + world.Islands[other].Count <= cap)
+                    world.Absorb(target, other, inside[i], inside[j]);
+            }
+        }
+    }
+
     public void ReleaseScratch()
     {
         keys.Release();
         people.Release();
         undecided.Release();
+        ranks.Release();
         grid.Release();
     }
 

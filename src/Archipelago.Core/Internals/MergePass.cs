@@ -14,7 +14,7 @@ namespace Archipelago.Core.Internals;
 /// prefers, then by rank. The larger survives, on a tie the older.
 /// </para>
 /// </remarks>
-internal sealed class MergePass(PeerTable peers, NeighbourIndex neighbours, RadixSort sorting)
+internal sealed class MergePass(PeerTable peers, NeighbourIndex neighbours, Gathering gathering, RadixSort sorting)
 {
     private readonly Pool<Contact> contacts = new();
     private readonly Pool<int> involved = new();
@@ -29,14 +29,21 @@ internal sealed class MergePass(PeerTable peers, NeighbourIndex neighbours, Radi
     /// <summary>Searches and merges. With <paramref name="newcomersOnly"/> only islands of newcomers go into others; nobody who was told an island moves.</summary>
     public void Run(World world, IslandOptions rules, ReadOnlySpan<int> newcomers, bool newcomersOnly)
     {
-        bool complete;
+        bool complete, bounded = true;
         int next = 0;
         do
         {
             contacts.Clear();
             complete = newcomersOnly
                 ? neighbours.SearchAround(world, newcomers, ref next, contacts)
-                : neighbours.Search(world, contacts);
+                : neighbours.Search(world, contacts, bounded);
+            if (!complete && !newcomersOnly)
+            {
+                neighbours.ForgetContacts(contacts.Span);
+                gathering.Condense(world, rules);
+                bounded = false;
+                continue;
+            }
             if (contacts.Count == 0)
                 continue;
             Rank(world);

@@ -67,6 +67,9 @@ internal sealed class NeighbourIndex
     private double perMetre;
     private int cap;
 
+    /// <summary>Who has looked in the running search.</summary>
+    private readonly Pool<int> looked = new();
+
     private readonly Pool<int> wasActive = new();
     private int[] lastContact = [];
 
@@ -85,12 +88,13 @@ internal sealed class NeighbourIndex
         if (capacity < world.Capacity)
         {
             int old = capacity;
-            capacity = world.Capacity;
-            Array.Resize(ref nodes, capacity);
-            Array.Resize(ref previous, capacity);
-            Array.Resize(ref bucketOf, capacity);
-            Array.Resize(ref active, (capacity + 63) >> 6);
+            Array.Resize(ref nodes, world.Capacity);
+            Array.Resize(ref previous, world.Capacity);
+            Array.Resize(ref bucketOf, world.Capacity);
+            Array.Resize(ref active, (world.Capacity + 63) >> 6);
             bucketOf.AsSpan(old).Fill(Absent);
+            // Last, so that a failure to grow is met again rather than forgotten.
+            capacity = world.Capacity;
             squareBits = Math.Min(29, BitOperations.Log2((uint)capacity - 1) + 1);
             moved = true;
         }
@@ -161,14 +165,18 @@ internal sealed class NeighbourIndex
     }
 
     /// <summary>Lets those who are active look around, and adds whom they meet.</summary>
+    /// <param name="world">The world.</param>
+    /// <param name="contacts">What is found is added.</param>
+    /// <param name="bounded">Whether to give up when there is too much to find.</param>
     /// <returns>
-    /// False when it stopped early: thousands who met at one place at once have a contact each with all others, and most of these are void once the
-    /// first have merged. Deal with those found, and search again.
+    /// False when it gave up: thousands who met at one place at once have a contact each with all others. Everybody is active as before then, and what was
+    /// found is to be dropped, for it depends on who looked first.
     /// </returns>
-    public bool Search(World world, Pool<Contact> contacts)
+    public bool Search(World world, Pool<Contact> contacts, bool bounded)
     {
         PrepareContacts(world);
-        int enough = MostContacts(world.PeerCount);
+        int enough = bounded ? MostContacts(world.PeerCount) : int.MaxValue;
+        looked.Clear();
         // Looking around may activate neighbours, also behind: then it is gone through again from there.
         while (firstActive < active.Length)
         {
@@ -181,12 +189,16 @@ internal sealed class NeighbourIndex
                     if (contacts.Count > enough)
                     {
                         firstActive = Math.Min(firstActive, word);
+                        foreach (int again in looked.Span)
+                            Activate(again);
                         return false;
                     }
                     active[word] = bits & (bits - 1);
                     int body = (word << 6) + BitOperations.TrailingZeroCount(bits);
-                    if (world.Bodies[body].Island >= 0)
-                        Look(world, body, contacts);
+                    if (world.Bodies[body].Island < 0)
+                        continue;
+                    looked.Add(body);
+                    Look(world, body, contacts);
                 }
             }
         }
@@ -197,7 +209,10 @@ internal sealed class NeighbourIndex
     /// Lets these newcomers look around, beginning with <paramref name="next"/>, and adds whom they meet. What a newcomer finds may have to wait for a
     /// flush of everything, so they stay active.
     /// </summary>
-    /// <returns>As <see cref="Search"/>.</returns>
+    /// <returns>
+    /// False when it stopped early, with enough to deal with; then search on. Newcomers look in the order in which they were added, so what is found first
+    /// does not depend on chance.
+    /// </returns>
     public bool SearchAround(World world, ReadOnlySpan<int> newcomers, ref int next, Pool<Contact> contacts)
     {
         PrepareContacts(world);
@@ -217,7 +232,14 @@ internal sealed class NeighbourIndex
             lastContact = new int[world.Islands.Length];
     }
 
-    public void ReleaseScratch() => lastContact = [];
+    public void ReleaseScratch()
+    {
+        lastContact = [];
+        looked.Release();
+    }
+
+    /// <summary>Circles that were not left by walking do not speak against the order of bodies.</summary>
+    public void ForgetWalks() => CirclesLeft = 0;
 
     /// <summary>Bodies are numbered anew: number <c>i</c> is what was <c>from[i]</c>; <paramref name="to"/> says the same the other way round.</summary>
     public void Renumber(ReadOnlySpan<int> from, ReadOnlySpan<int> to, ColumnPermuter permuter)

@@ -35,7 +35,7 @@ internal sealed class SplitPass(PeerTable peers, NeighbourIndex neighbours)
     /// <param name="mayFitAnew">False when no two islands can have been too large for each other before.</param>
     public void Run(World world, IslandOptions rules, long flush, bool mayFitAnew)
     {
-        // Parts that come off are whole and new; they join the list behind the islands examined here.
+        // Parts that come off are whole and new, and are not listed.
         int examined = world.Touched.Count;
         for (int i = 0; i < examined; i++)
         {

@@ -128,7 +128,7 @@ internal sealed class World
     /// <summary>Islands with something pending, by index; an entry may have disappeared meanwhile.</summary>
     public readonly Pool<int> Touched = new();
 
-    /// <summary>Slots that came to an island, perhaps more than once; the announcement goes through them.</summary>
+    /// <summary>Bodies that came to an island, perhaps more than once; the announcement goes through them.</summary>
     public readonly Pool<int> Reassigned = new();
 
     /// <summary>Islands created since numbers were last given.</summary>
@@ -144,14 +144,15 @@ internal sealed class World
     {
         if (bodies <= Capacity)
             return;
-        int old = Capacity;
-        Capacity = Growth.From(old, bodies);
-        Map.EnsureBodies(Capacity);
-        Array.Resize(ref Bodies, Capacity);
-        Array.Resize(ref Previous, Capacity);
-        Array.Resize(ref Announced, Capacity);
-        foreach (ref Body body in Bodies.AsSpan(old))
+        int size = Growth.From(Capacity, bodies);
+        Map.EnsureBodies(size);
+        Array.Resize(ref Bodies, size);
+        Array.Resize(ref Previous, size);
+        Array.Resize(ref Announced, size);
+        foreach (ref Body body in Bodies.AsSpan(Capacity))
             body.Island = -1;
+        // Last, so that a failure to grow is met again rather than forgotten.
+        Capacity = size;
     }
 
     /// <summary>Gives a slot a body that is in no island yet.</summary>
@@ -365,7 +366,14 @@ internal sealed class World
         return index;
     }
 
-    /// <summary>Gives back the memory that an arrival of many has left behind; between flushes.</summary>
+    /// <summary>What was restored has been told and numbered before.</summary>
+    public void EndRestoring()
+    {
+        Reassigned.Clear();
+        created.Clear();
+    }
+
+    /// <summary>Gives back the memory that an arrival of many has left behind; after a flush of everybody, when nothing is pending.</summary>
     public void ReleaseScratch(ColumnPermuter permuter)
     {
         RenumberIslands(new Pool<int>(), new Pool<int>(), permuter);
@@ -375,8 +383,8 @@ internal sealed class World
         Reassigned.Release();
         freeIslands = new int[16];
         int islands = Growth.From(IslandTop, IslandTop + 1);
-        // Entries that were freed but are still listed keep their flag, so no more than the unlisted may go.
-        if (Touched.Count == 0 && islands < Islands.Length)
+        Touched.Release();
+        if (islands < Islands.Length)
             Array.Resize(ref Islands, islands);
     }
 
