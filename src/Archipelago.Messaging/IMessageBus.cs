@@ -39,6 +39,9 @@ public interface IMessageBus : IAsyncDisposable
     /// <summary>True while messages get through.</summary>
     bool IsConnected { get; }
 
+    /// <summary>The largest payload, in bytes, that the bus carries now.</summary>
+    int MaxPayload { get; }
+
     /// <summary>
     /// Publishes one message. The payload is read before the returned task completes, not later.
     /// </summary>

@@ -52,6 +52,8 @@ public sealed class InProcessBroker(Action<string, Exception>? onHandlerError = 
 
         public bool IsConnected => !gone;
 
+        public int MaxPayload => int.MaxValue;
+
         public ValueTask PublishAsync(string subject, ReadOnlyMemory<byte> payload, WhenDisconnected whenDisconnected, CancellationToken cancellationToken)
         {
             ObjectDisposedException.ThrowIf(gone, typeof(IMessageBus));

@@ -14,6 +14,9 @@ public sealed class NatsBus(NatsConnection connection) : IMessageBus, IMeteredBu
     public bool IsConnected => connection.State == NatsState.Connected;
 
     /// <inheritdoc/>
+    public int MaxPayload => connection.MaxPayload;
+
+    /// <inheritdoc/>
     public ValueTask PublishAsync(string subject, ReadOnlyMemory<byte> payload, WhenDisconnected whenDisconnected, CancellationToken cancellationToken) =>
         connection.PublishAsync(subject, payload, null, default, whenDisconnected, cancellationToken);
 

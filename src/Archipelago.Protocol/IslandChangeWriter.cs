@@ -1,6 +1,5 @@
 using System.Buffers;
 using System.Buffers.Binary;
-using System.Numerics;
 
 namespace Archipelago.Protocol;
 
@@ -38,13 +37,13 @@ public static class IslandChangeWriter
     {
         ArgumentNullException.ThrowIfNull(to);
         int position = (IsDefault(x) ? 0 : 5) + (IsDefault(y) ? 0 : 5) + (IsDefault(z) ? 0 : 5);
-        int entry = 1 + LengthOf(address.Length) + address.Length + 2 + position;
-        Span<byte> span = to.GetSpan(1 + LengthOf(entry) + entry);
+        int entry = 1 + Varint.Length((uint)address.Length) + address.Length + 2 + position;
+        Span<byte> span = to.GetSpan(1 + Varint.Length((uint)entry) + entry);
         int at = 0;
         span[at++] = PeerTag;
-        WriteLength(span, entry, ref at);
+        at += Varint.Write(span[at..], (uint)entry);
         span[at++] = KeyTag;
-        WriteLength(span, address.Length, ref at);
+        at += Varint.Write(span[at..], (uint)address.Length);
         address.CopyTo(span[at..]);
         at += address.Length;
         span[at++] = ValueTag;
@@ -69,20 +68,11 @@ public static class IslandChangeWriter
 
     private static void WriteField(IBufferWriter<byte> to, byte tag, ReadOnlySpan<byte> content)
     {
-        Span<byte> span = to.GetSpan(1 + LengthOf(content.Length) + content.Length);
+        Span<byte> span = to.GetSpan(1 + Varint.Length((uint)content.Length) + content.Length);
         int at = 0;
         span[at++] = tag;
-        WriteLength(span, content.Length, ref at);
+        at += Varint.Write(span[at..], (uint)content.Length);
         content.CopyTo(span[at..]);
         to.Advance(at + content.Length);
-    }
-
-    private static int LengthOf(int value) => 1 + (BitOperations.Log2((uint)value | 1) / 7);
-
-    private static void WriteLength(Span<byte> to, int value, ref int at)
-    {
-        for (; value > 0x7F; value >>= 7)
-            to[at++] = (byte)(value | 0x80);
-        to[at++] = (byte)value;
     }
 }

@@ -23,6 +23,13 @@ public static class Subjects
     /// <summary>All islands after each flush, payload <c>IslandStatusMessage</c>.</summary>
     public const string Islands = "engine.islands";
 
+    /// <summary>
+    /// Pattern of the parts of a list of islands that is larger than the bus carries in one message: <c>engine.islands_part.&lt;flush&gt;.&lt;index&gt;.&lt;count&gt;</c>,
+    /// payload <c>IslandStatusMessage</c> with some of the islands. A subject of our own: services that know <see cref="Islands"/> alone would take a part
+    /// for the whole.
+    /// </summary>
+    public const string AllIslandsParts = "engine.islands_part.*.*.*";
+
     /// <summary>That the Service lives, and how many peers it knows, payload <c>ServiceDiscoveryMessage</c>.</summary>
     public const string Discovery = "engine.discovery";
 
@@ -37,6 +44,37 @@ public static class Subjects
 
     /// <summary>The subject of one peer's island changes.</summary>
     public static string IslandChanged(string address) => $"engine.peer.{address}.island_changed";
+
+    /// <summary>The subject of one part of a list of islands.</summary>
+    /// <param name="flush">The flush that it is of.</param>
+    /// <param name="index">Which part, from 0.</param>
+    /// <param name="count">How many there are.</param>
+    public static string IslandsPart(long flush, int index, int count) => FormattableString.Invariant($"engine.islands_part.{flush}.{index}.{count}");
+
+    /// <summary>Reads what <see cref="IslandsPart"/> has written.</summary>
+    /// <returns>False when the subject has another shape, or the numbers make no sense.</returns>
+    public static bool TryGetIslandsPart(ReadOnlySpan<byte> subject, out long flush, out int index, out int count)
+    {
+        (flush, index, count) = (0, 0, 0);
+        ReadOnlySpan<byte> prefix = "engine.islands_part."u8;
+        if (!subject.StartsWith(prefix))
+            return false;
+        ReadOnlySpan<byte> rest = subject[prefix.Length..];
+        return System.Buffers.Text.Utf8Parser.TryParse(rest, out flush, out int digits) && TryNext(ref rest, digits)
+            && System.Buffers.Text.Utf8Parser.TryParse(rest, out index, out digits) && TryNext(ref rest, digits)
+            && System.Buffers.Text.Utf8Parser.TryParse(rest, out count, out digits) && digits == rest.Length
+            && index >= 0 && index < count && count <= MostParts;
+
+        static bool TryNext(ref ReadOnlySpan<byte> rest, int digits)
+        {
+            if (digits >= rest.Length || rest[digits] != '.')
+                return false;
+            rest = rest[(digits + 1)..];
+            return true;
+        }
+    }
+
+    private const int MostParts = 10_000;
 
     /// <summary>Cuts the address out of a <c>peer.&lt;address&gt;.…</c> subject without copying it.</summary>
     /// <returns>False when the subject has another shape.</returns>

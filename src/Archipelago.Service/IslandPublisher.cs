@@ -1,19 +1,22 @@
 using System.Buffers;
 using Archipelago.Core;
+using Archipelago.Hosting;
 using Archipelago.Messaging;
 using Archipelago.Protocol;
-using Decentraland.Kernel.Comms.V3;
-using Google.Protobuf;
 
 namespace Archipelago.Service;
 
 /// <summary>Tells the bus what a flush did: each changed peer its island and token, and everybody the list of islands.</summary>
-internal sealed class IslandPublisher(IMessageBus bus, IslandEngine engine, PeerDirectory peers, LiveKitTokens tokens, IslandNames names, ServiceOptions options, TimeProvider clock)
+internal sealed partial class IslandPublisher(
+    IMessageBus bus, IslandEngine engine, PeerDirectory peers, LiveKitTokens tokens, IslandNames names, ServiceOptions options, TimeProvider clock, LogThrottle throttle, ILogger<IslandPublisher> log)
 {
     private readonly ArrayBufferWriter<byte> members = new();
     private readonly ArrayBufferWriter<byte> connection = new();
     private readonly ArrayBufferWriter<byte> message = new();
     private readonly Dictionary<IslandId, Range> membersOf = [];
+    private readonly ArrayBufferWriter<byte> status = new();
+    private readonly ArrayBufferWriter<byte> islandMembers = new();
+    private readonly List<Range> parts = [];
     private readonly byte[] room = new byte[names.MaxLength];
     private readonly byte[] cameFrom = new byte[names.MaxLength];
 
@@ -45,26 +48,53 @@ internal sealed class IslandPublisher(IMessageBus bus, IslandEngine engine, Peer
             await bus.PublishAsync(Subjects.Disconnect(peer.Address), default, WhenDisconnected.Keep, cancellationToken);
     }
 
-    /// <summary>Publishes <c>engine.islands</c>.</summary>
-    public ValueTask PublishIslandsAsync(IslandSnapshot snapshot, CancellationToken cancellationToken)
+    /// <summary>
+    /// Publishes <c>engine.islands</c>, or, where the bus does not carry so much in one message, its parts on a subject of our own: who knows
+    /// <c>engine.islands</c> alone would take a part for the whole.
+    /// </summary>
+    public async Task PublishIslandsAsync(IslandSnapshot snapshot, CancellationToken cancellationToken)
     {
-        var status = new IslandStatusMessage();
-        foreach (IslandInfo island in snapshot.Islands)
+        EncodeIslands(snapshot, bus.MaxPayload);
+        if (parts.Count == 1)
         {
-            var data = new IslandData
-            {
-                Id = names.Format(island.Id.Value),
-                MaxPeers = (uint)options.Islands.MaxIslandSize,
-                Center = new Decentraland.Common.Position { X = (float)island.CenterX, Z = (float)island.CenterZ },
-                Radius = island.Radius,
-            };
-            foreach (IslandMember member in snapshot.MembersOf(island))
-                if (peers.Find(member.Peer) is { } peer)
-                    data.Peers.Add(peer.Address);
-            status.Data.Add(data);
+            await bus.PublishAsync(Subjects.Islands, status.WrittenMemory, WhenDisconnected.Drop, cancellationToken);
+            return;
         }
-        return bus.PublishAsync(Subjects.Islands, status.ToByteArray(), WhenDisconnected.Drop, cancellationToken);
+        IslandsInParts++;
+        if (throttle.ShouldLog(Subjects.Islands, out _))
+            LogInParts(log, status.WrittenCount, bus.MaxPayload, parts.Count);
+        for (int i = 0; i < parts.Count; i++)
+            await bus.PublishAsync(Subjects.IslandsPart(snapshot.Flush, i, parts.Count), status.WrittenMemory[parts[i]], WhenDisconnected.Drop, cancellationToken);
     }
+
+    /// <summary>Lists of islands that went out in parts.</summary>
+    public long IslandsInParts { get; private set; }
+
+    /// <summary>Writes all islands one behind the other, and cuts them into parts of at most so many bytes.</summary>
+    private void EncodeIslands(IslandSnapshot snapshot, int limit)
+    {
+        status.ResetWrittenCount();
+        parts.Clear();
+        int partStart = 0;
+        foreach (ref readonly IslandInfo island in snapshot.Islands)
+        {
+            int before = status.WrittenCount;
+            islandMembers.ResetWrittenCount();
+            foreach (ref readonly IslandMember member in snapshot.MembersOf(island))
+                if (peers.Find(member.Peer) is { } peer)
+                    IslandStatusWriter.WriteMember(islandMembers, peer.AddressBytes);
+            ReadOnlySpan<byte> id = room.AsSpan(0, names.Format(island.Id.Value, room));
+            IslandStatusWriter.WriteIsland(status, id, islandMembers.WrittenSpan, (uint)options.Islands.MaxIslandSize, (float)island.CenterX, (float)island.CenterZ, island.Radius);
+            if (status.WrittenCount - partStart <= limit || before == partStart)
+                continue;
+            parts.Add(partStart..before);
+            partStart = before;
+        }
+        parts.Add(partStart..status.WrittenCount);
+    }
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "The list of islands has {Bytes} bytes and the bus carries {Limit} in one message, so it goes out in {Parts} parts, which only our Stats understands. Raise max_payload of the NATS server.")]
+    private static partial void LogInParts(ILogger log, int bytes, int limit, int parts);
 
     /// <summary>Puts the whole message together; false when the peer is not in that island any more.</summary>
     private bool TryEncode(Peer peer, in IslandChange change)

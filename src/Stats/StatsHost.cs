@@ -123,6 +123,7 @@ public static class StatsHost
             subscriptions.Add(bus.Subscribe(Subjects.AllHeartbeats, world.OnHeartbeat));
             subscriptions.Add(bus.Subscribe(Subjects.AllDisconnects, world.OnDisconnect));
             subscriptions.Add(bus.Subscribe(Subjects.Islands, world.OnIslands));
+            subscriptions.Add(bus.Subscribe(Subjects.AllIslandsParts, world.OnIslandsPart));
             subscriptions.Add(bus.Subscribe(Subjects.Discovery, world.OnDiscovery));
             return Task.CompletedTask;
         }

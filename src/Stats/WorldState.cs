@@ -37,6 +37,8 @@ internal sealed partial class WorldState(TimeProvider clock, LogThrottle throttl
     private volatile IReadOnlyList<IslandState> islands = [];
     private volatile ServiceStatus? core;
     private long arrivals;
+    private long partsOf;
+    private IslandStatusMessage?[] parts = [];
 
     /// <summary>All peers in the order of their first heartbeats.</summary>
     public List<PeerState> Peers()
@@ -90,6 +92,38 @@ internal sealed partial class WorldState(TimeProvider clock, LogThrottle throttl
             Warn("islands report");
             return;
         }
+        Take(report);
+    }
+
+    /// <summary>
+    /// Handles a part of a list that was too large for one message. The parts of one flush are put together whole or not at all: when one is lost, the next
+    /// list replaces what there is.
+    /// </summary>
+    public void OnIslandsPart(BusMessage message)
+    {
+        if (!Subjects.TryGetIslandsPart(message.Subject, out long flush, out int index, out int count)
+            || !ClientFrames.TryParse(IslandStatusMessage.Parser, message.Payload, out IslandStatusMessage? part))
+        {
+            Warn("part of an islands report");
+            return;
+        }
+        lock (changing)
+        {
+            if (flush != partsOf || parts.Length != count)
+                (partsOf, parts) = (flush, new IslandStatusMessage?[count]);
+            parts[index] = part;
+            if (Array.Exists(parts, p => p is null))
+                return;
+            var whole = new IslandStatusMessage();
+            foreach (IslandStatusMessage? one in parts)
+                whole.Data.Add(one!.Data);
+            parts = [];
+            Take(whole);
+        }
+    }
+
+    private void Take(IslandStatusMessage report)
+    {
         islands = [.. report.Data.Where(i => i.Center is not null).Select(i =>
             new IslandState(i.Id, i.MaxPeers, i.Center.X, i.Center.Y, i.Center.Z, i.Radius, [.. i.Peers]))];
     }

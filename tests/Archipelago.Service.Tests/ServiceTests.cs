@@ -158,7 +158,7 @@ public class ServiceTests
         var bus = new CountingBus();
         IServiceProvider services = service.Host.Services;
         var engine = services.GetRequiredService<Core.IslandEngine>();
-        var publisher = new IslandPublisher(bus, engine, services.GetRequiredService<PeerDirectory>(), services.GetRequiredService<LiveKitTokens>(), new IslandNames(null), services.GetRequiredService<ServiceOptions>(), service.Clock);
+        var publisher = new IslandPublisher(bus, engine, services.GetRequiredService<PeerDirectory>(), services.GetRequiredService<LiveKitTokens>(), new IslandNames(null), services.GetRequiredService<ServiceOptions>(), service.Clock, new LogThrottle(service.Clock, TimeSpan.FromSeconds(1)), Microsoft.Extensions.Logging.Abstractions.NullLogger<IslandPublisher>.Instance);
         Intake intake = services.GetRequiredService<Intake>();
         (byte[] Subject, byte[][] Payloads)[] people = [.. Enumerable.Range(0, 300).Select(i => (
             System.Text.Encoding.UTF8.GetBytes(Subjects.Heartbeat($"0x{i:x40}")),
@@ -189,9 +189,15 @@ public class ServiceTests
 
         public bool IsConnected => true;
 
+        public int MaxPayload { get; init; } = int.MaxValue;
+
+        public List<(string Subject, byte[] Payload)> Kept { get; } = [];
+
         public ValueTask PublishAsync(string subject, ReadOnlyMemory<byte> payload, WhenDisconnected whenDisconnected, CancellationToken cancellationToken)
         {
             Published++;
+            if (MaxPayload < int.MaxValue)
+                Kept.Add((subject, payload.ToArray()));
             return ValueTask.CompletedTask;
         }
 
@@ -200,6 +206,41 @@ public class ServiceTests
         public Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
         public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    }
+
+    [Theory]
+    [InlineData(100_000)]
+    [InlineData(3000)]
+    [InlineData(10)]
+    public async Task A_list_of_islands_too_large_for_the_bus_goes_out_in_parts_on_a_subject_of_our_own(int limit)
+    {
+        await using Fixture service = await Fixture.StartAsync();
+        for (int i = 0; i < 200; i++)
+            await service.HeartbeatAsync($"0x{i:x40}", 1000 * (i / 4), i);
+        await service.BeatAsync();
+        IslandStatusMessage whole = service.Reports.Last();
+        IServiceProvider services = service.Host.Services;
+        var bus = new CountingBus { MaxPayload = limit };
+        var engine = services.GetRequiredService<Core.IslandEngine>();
+        var publisher = new IslandPublisher(bus, engine, services.GetRequiredService<PeerDirectory>(), services.GetRequiredService<LiveKitTokens>(), services.GetRequiredService<IslandNames>(), services.GetRequiredService<ServiceOptions>(), service.Clock, new LogThrottle(service.Clock, TimeSpan.FromSeconds(1)), Microsoft.Extensions.Logging.Abstractions.NullLogger<IslandPublisher>.Instance);
+        using (Core.IslandSnapshot snapshot = engine.AcquireSnapshot())
+            await publisher.PublishIslandsAsync(snapshot, default);
+        var together = new IslandStatusMessage();
+        for (int i = 0; i < bus.Kept.Count; i++)
+        {
+            together.MergeFrom(bus.Kept[i].Payload);
+            if (limit == 100_000)
+            {
+                Assert.Equal(Subjects.Islands, bus.Kept[i].Subject);
+                continue;
+            }
+            // An island is never cut, be it larger than the limit.
+            Assert.InRange(bus.Kept[i].Payload.Length, 1, Math.Max(limit, 300));
+            Assert.True(Subjects.TryGetIslandsPart(System.Text.Encoding.UTF8.GetBytes(bus.Kept[i].Subject), out _, out int index, out int count));
+            Assert.Equal((i, bus.Kept.Count), (index, count));
+        }
+        Assert.Equal(whole, together);
+        Assert.Equal(limit == 100_000 ? 0 : 1, publisher.IslandsInParts);
     }
 
     [Fact]

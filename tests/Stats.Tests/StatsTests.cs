@@ -46,6 +46,28 @@ public class StatsTests
         Assert.Equal($$"""{"ok":true,"peers":[{{b}},{{Peer("0xa", "0,0", "0,0,0")}}]}""", await host.GetAsync(prefix + "/peers"));
     }
 
+    [Fact]
+    public async Task Islands_in_parts_are_put_together_whole_or_not_at_all()
+    {
+        await using RunningHost host = await StartAsync();
+        ValueTask PartAsync(long flush, int index, int count, string id) => host.Bus.PublishAsync(
+            Subjects.IslandsPart(flush, index, count), new IslandStatusMessage { Data = { new IslandData { Id = id, Center = new Position() } } }.ToByteArray());
+        async Task<string> IdsAsync() => string.Join(' ', System.Text.RegularExpressions.Regex.Matches(await host.GetAsync("/islands"), "\"id\":\"(I\\w+)\"").Select(m => m.Groups[1].Value));
+        await PartAsync(1, 1, 2, "I2");
+        Assert.Equal("", await IdsAsync());
+        await PartAsync(1, 0, 2, "I1");
+        Assert.Equal("I1 I2", await IdsAsync());
+        // One part of the next is lost: the old picture stays until a whole one comes.
+        await PartAsync(2, 0, 3, "I3");
+        await PartAsync(2, 2, 3, "I5");
+        Assert.Equal("I1 I2", await IdsAsync());
+        await PartAsync(3, 0, 1, "I6");
+        Assert.Equal("I6", await IdsAsync());
+        foreach (string nonsense in (string[])["engine.islands_part.1.2.2", "engine.islands_part.x.0.1", "engine.islands_part.1.0.999999"])
+            await host.Bus.PublishAsync(nonsense, new IslandStatusMessage().ToByteArray());
+        Assert.Equal("I6", await IdsAsync());
+    }
+
     [Theory]
     [InlineData("")]
     [InlineData("/comms")]
