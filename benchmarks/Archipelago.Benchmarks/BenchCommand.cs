@@ -18,6 +18,7 @@ internal static partial class BenchCommand
         ["nats"] = ("the NATS client beside a raw socket", folder => WriteLines(Path.Combine(folder, "nats.jsonl"), new NatsProbe(5_000_000, 10_000).Run())),
         ["engine"] = ("a flush beside a dictionary grid, NetTopologySuite and brute force", d => RunBenchmarks<FlushBenchmarks>(d)),
         ["operations"] = ("what a report costs its producer", d => RunBenchmarks<OperationBenchmarks>(d)),
+        ["changes"] = ("island changes and tokens of ten thousand people", d => RunBenchmarks<IslandChangeBenchmarks>(d)),
         ["signatures"] = ("key recovery beside OpenSSL", d => RunBenchmarks<SignatureBenchmarks>(d)),
     };
 
