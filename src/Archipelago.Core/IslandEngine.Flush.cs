@@ -1,0 +1,316 @@
+using System.Runtime.CompilerServices;
+using Archipelago.Core.Internals;
+
+namespace Archipelago.Core;
+
+/// <content>A flush, step by step.</content>
+public sealed partial class IslandEngine
+{
+    /// <summary>When one in so many has reported, going through all is quicker than following flags.</summary>
+    private const int SweepFrom = 8;
+
+    /// <summary>When at least this many arrive in one flush, and they are most, memory is given back afterwards.</summary>
+    private const int ManyArrivals = 1024;
+
+    /// <summary>So many flushes in a row with few reports, and tie circles are drawn.</summary>
+    private const int CalmBeforeTies = 4;
+
+    private FlushResult FlushCore(IslandOptions rules, bool newcomersOnly)
+    {
+        flushes++;
+        broken = true;
+        bool release = manyArrived && !newcomersOnly;
+        if (release)
+            ReleaseArrivals();
+        // Removals are taken first: whoever is on this list was put on the list of newcomers before, so both are seen here.
+        TakeRemoved();
+        TakeNewcomers();
+        world.EnsureCapacity(world.Map.Count + newcomers.Count);
+        neighbours.Prepare(world, rules);
+        EmbodyNewcomers();
+        TakeMoves(newcomersOnly);
+        ForgetRemoved(rules);
+        if (!newcomersOnly)
+        {
+            bool doubted = doubtEverything || flushedWith != rules;
+            if (doubted)
+                DoubtEverything();
+            if (!world.TiesDrawn)
+                SplitPass.Sweep(world, rules.LeaveDistance);
+            ByAge(world.Touched.Span);
+            splits.Run(world, rules, flushes, mayFitAnew: doubted || world.PeerCount + world.Departed > rules.MaxIslandSize);
+        }
+        flushedWith = rules;
+        manyArrived |= newcomers.Count >= ManyArrivals && newcomers.Count >= world.PeerCount;
+        PlaceNewcomers(newcomersOnly);
+        gathering.Run(world, rules, newcomers.Span);
+        ActivateNewcomers();
+        merges.Run(world, rules, newcomers.Span, newcomersOnly);
+        world.NumberNewIslands();
+        if (newcomersOnly)
+            NoLongerFresh();
+        else
+            Settle(rules);
+
+        Announce();
+        if (release)
+            ReleaseScratch();
+        broken = false;
+        return new FlushResult(changes.Span, flushes, world.PeerCount, world.IslandCount);
+    }
+
+    /// <summary>An arrival of most of the world at once is not the steady state: what it needed is given back, the lists at the beginning of the next flush.</summary>
+    private void ReleaseArrivals()
+    {
+        manyArrived = false;
+        newcomers.Release();
+        newcomerKeys.Release();
+        changes.Release();
+    }
+
+    /// <summary>And the tables at its end, when nothing is pending.</summary>
+    private void ReleaseScratch()
+    {
+        byAge.Release();
+        ages.Release();
+        gathering.ReleaseScratch();
+        merges.ReleaseScratch();
+        order.ReleaseScratch(world);
+    }
+
+    private void TakeRemoved()
+    {
+        removed.Clear();
+        for (int slot = peers.TakeRemoved(); slot >= 0; slot = peers.NextRemoved(slot))
+            removed.Add(slot);
+    }
+
+    /// <summary>Lists the slots of those who were added, in the order of adding.</summary>
+    private void TakeNewcomers()
+    {
+        newcomers.Clear();
+        newcomerKeys.Clear();
+        int highest = -1;
+        for (int slot = peers.TakePending(); slot >= 0; slot = peers.NextPending(slot))
+        {
+            if (!peers.IsAlive(slot))
+                continue;
+            highest = Math.Max(highest, slot);
+            newcomers.Add(slot);
+            newcomerKeys.Add((ulong)peers.AddOrder(slot));
+        }
+        world.Map.EnsureSlots(highest + 1);
+        sorting.Sort(newcomerKeys.Span, newcomers.Span);
+    }
+
+    /// <summary>
+    /// Reads where everybody is now. When many have reported, bodies are gone through in their own order, which is that of memory and of space, and
+    /// places are gathered; when few have, the flags lead to them.
+    /// </summary>
+    private void TakeMoves(bool newcomersOnly)
+    {
+        int count = peers.CountMoved();
+        moved += count;
+        if (!newcomersOnly)
+        {
+            calm = moved * SweepFrom < world.Map.Count ? calm + 1 : 0;
+            if (calm == 0)
+                world.TiesDrawn = false;
+            moved = 0;
+        }
+        if ((long)count * SweepFrom < world.Map.Count)
+        {
+            var consumer = new MoveConsumer(this);
+            peers.TakeMoved(ref consumer);
+            return;
+        }
+        peers.ClearMoved();
+        ReadOnlySpan<int> slots = world.Map.Slots;
+        for (int body = 0; body < slots.Length; body++)
+        {
+            if (body + Prefetch.Distance < slots.Length && slots[body + Prefetch.Distance] >= 0)
+                peers.ExpectGround(slots[body + Prefetch.Distance]);
+            if (slots[body] >= 0)
+                Take(body, peers.Ground(slots[body]));
+        }
+    }
+
+    private readonly struct MoveConsumer(IslandEngine engine) : IMoveConsumer
+    {
+        public void Take(int slot, Point to)
+        {
+            // Without a body: one that was added since the flush began.
+            int body = engine.world.Map.BodyOf(slot);
+            if (body >= 0)
+                engine.Take(body, to);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void Take(int body, Point to)
+    {
+        ref Body mover = ref world.Bodies[body];
+        if (to == mover.At)
+            return;
+        mover.At = to;
+        // A newcomer is in no island yet.
+        if (mover.Island < 0)
+            return;
+        if (world.TiesDrawn && !mover.Tie.Holds(to))
+            world.Touch(mover.Island, Pending.Measure);
+        neighbours.Moved(world, body, to);
+    }
+
+    private void ForgetRemoved(IslandOptions rules)
+    {
+        foreach (int slot in removed.Span)
+        {
+            int body = world.Map.BodyOf(slot);
+            if (body >= 0)
+                Forget(body, rules);
+            peers.Retire(slot);
+        }
+        peers.RecycleRetired();
+    }
+
+    private void Forget(int body, IslandOptions rules)
+    {
+        int island = world.Bodies[body].Island;
+        world.Detach(body);
+        world.Disembody(body);
+        neighbours.Forget(body);
+        world.PeerCount--;
+        world.Departed++;
+        if (world.Islands[island].Count > 0)
+            world.Touch(island, Pending.Rebuild);
+        int left = world.Islands[island].Count;
+        if (left == rules.MaxIslandSize - 1 || left == rules.MaxIslandSize / 2)
+            neighbours.Expose(world, island);
+    }
+
+    /// <summary>Under other rules every edge and every circle has to be drawn anew.</summary>
+    private void DoubtEverything()
+    {
+        for (int index = 0; index < world.IslandTop; index++)
+            if (world.Islands[index].Count > 0)
+                world.Touch(index, Pending.Rebuild);
+    }
+
+    /// <summary>Departures come in the order of the threads that told them; the outcome must not.</summary>
+    private void ByAge(Span<int> islands)
+    {
+        Span<long> keys = ages.Resize(islands.Length);
+        for (int i = 0; i < islands.Length; i++)
+            keys[i] = world.Islands[islands[i]].Order;
+        keys.Sort(islands);
+    }
+
+    private Span<int> IslandsByAge()
+    {
+        Span<int> order = byAge.Resize(world.IslandCount);
+        int n = 0;
+        for (int index = 0; index < world.IslandTop; index++)
+            if (world.Islands[index].Count > 0)
+                order[n++] = index;
+        ByAge(order);
+        return order;
+    }
+
+    /// <summary>Gives newcomers bodies; from here on they are listed by these.</summary>
+    private void EmbodyNewcomers()
+    {
+        foreach (ref int newcomer in newcomers.Span)
+            newcomer = world.Embody(newcomer, peers.Ground(newcomer));
+        order.Keep(world, neighbours, newcomers.Span);
+    }
+
+    /// <summary>Gives newcomers an island each.</summary>
+    private void PlaceNewcomers(bool fresh)
+    {
+        foreach (int newcomer in newcomers.Span)
+        {
+            int island = world.CreateIsland(newcomer);
+            if (fresh)
+                world.Islands[island].Pending |= Pending.Fresh;
+        }
+        world.PeerCount += newcomers.Count;
+    }
+
+    private void ActivateNewcomers()
+    {
+        foreach (int body in newcomers.Span)
+            neighbours.Activate(body);
+    }
+
+    private void NoLongerFresh()
+    {
+        foreach (int body in newcomers.Span)
+            world.Islands[world.Bodies[body].Island].Pending &= ~Pending.Fresh;
+    }
+
+    /// <summary>Measures the trees that merges have changed, where ties are in use, and clears what was pending.</summary>
+    private void Settle(IslandOptions rules)
+    {
+        if (!world.TiesDrawn && calm >= CalmBeforeTies)
+        {
+            world.TiesDrawn = true;
+            for (int index = 0; index < world.IslandTop; index++)
+                if (world.Islands[index].Count > 0)
+                    world.Touch(index, Pending.Measure);
+        }
+        foreach (int index in world.Touched.Span)
+        {
+            ref Island island = ref world.Islands[index];
+            if (world.TiesDrawn && island.Count > 0 && (island.Pending & Pending.Measure) != 0)
+            {
+                bool whole = SplitPass.Prove(world, index, rules.LeaveDistance);
+                System.Diagnostics.Debug.Assert(whole, "a merge lays an edge within the join distance, and all others were measured before");
+            }
+            island.Pending = Pending.None;
+        }
+        world.Touched.Clear();
+        world.Departed = 0;
+        doubtEverything = false;
+    }
+
+    private void Announce()
+    {
+        changes.Clear();
+        foreach (int body in world.Reassigned.Span)
+        {
+            int index = world.Bodies[body].Island;
+            if (index < 0)
+                continue;
+            long from = world.Announced[body], to = world.Islands[index].Id;
+            if (from == to)
+                continue;
+            world.Announced[body] = to;
+            IslandChangeCause cause = from == 0 ? IslandChangeCause.Newcomer
+                : world.Islands[index].SplitAt == flushes ? IslandChangeCause.Split
+                : IslandChangeCause.Merge;
+            int slot = world.Map.SlotOf(body);
+            changes.Add(new IslandChange(new PeerHandle(slot, peers.Generation(slot)), new IslandId(from), new IslandId(to), cause));
+        }
+        world.Reassigned.Clear();
+    }
+
+    private void FillSnapshot()
+    {
+        IslandSnapshot snapshot = snapshots.TakeFree();
+        snapshot.Begin(flushes, peers.SlotCount, world.PeerCount, world.IslandCount);
+        foreach (int index in IslandsByAge())
+        {
+            int first = world.Islands[index].First, body = first;
+            do
+            {
+                ref readonly Body member = ref world.Bodies[body];
+                int slot = world.Map.SlotOf(body);
+                snapshot.Add(new PeerHandle(slot, peers.Generation(slot)), new Position(member.At.X, peers.Height(slot), member.At.Z));
+                body = member.Next;
+            }
+            while (body != first);
+            snapshot.EndIsland(new IslandId(world.Islands[index].Id));
+        }
+        snapshots.Publish(snapshot);
+    }
+}
