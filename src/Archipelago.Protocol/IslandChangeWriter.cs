@@ -13,6 +13,17 @@ public static class IslandChangeWriter
     private const byte IslandTag = 0x0A, ConnectionTag = 0x12, FromTag = 0x1A, PeerTag = 0x22, KeyTag = 0x0A, ValueTag = 0x12;
     private const byte XTag = 0x0D, YTag = 0x15, ZTag = 0x1D;
 
+    /// <summary>Cuts the id of the island out of an <c>IslandChangedMessage</c>; every encoder at hand writes it first.</summary>
+    /// <returns>False when the bytes do not begin with an id of at most 127 bytes.</returns>
+    public static bool TryReadIsland(ReadOnlySpan<byte> message, out ReadOnlySpan<byte> island)
+    {
+        island = default;
+        if (message.Length < 2 || message[0] != IslandTag || message[1] > 0x7F || message.Length < 2 + message[1])
+            return false;
+        island = message.Slice(2, message[1]);
+        return true;
+    }
+
     /// <summary>Writes the fields of one receiver.</summary>
     /// <param name="to">Where to.</param>
     /// <param name="island">The id of the island, in UTF-8.</param>

@@ -17,6 +17,13 @@ public static class Subjects
     /// <summary>Pattern of arrivals: <c>peer.&lt;address&gt;.connect</c>; whoever hears it starts the address afresh.</summary>
     public const string AllConnects = "peer.*.connect";
 
+    /// <summary>
+    /// Pattern of questions, <c>peer.&lt;address&gt;.ask</c>: a Connector asks whether a session has heard of its island. Payload: the id of the island that it
+    /// heard of last, in UTF-8, or nothing. The Service answers with <c>island_changed</c> when it is another. A subject of our own, since the bus may
+    /// lose a message and the replaced services never notice.
+    /// </summary>
+    public const string AllAsks = "peer.*.ask";
+
     /// <summary>Pattern of island changes: <c>engine.peer.&lt;address&gt;.island_changed</c>, payload <c>IslandChangedMessage</c>.</summary>
     public const string AllIslandChanges = "engine.peer.*.island_changed";
 
@@ -38,6 +45,9 @@ public static class Subjects
 
     /// <summary>The subject of one peer's arrival.</summary>
     public static string Connect(string address) => $"peer.{address}.connect";
+
+    /// <summary>The subject of the question for one peer's island.</summary>
+    public static string Ask(string address) => $"peer.{address}.ask";
 
     /// <summary>The subject of one peer's departure.</summary>
     public static string Disconnect(string address) => $"peer.{address}.disconnect";

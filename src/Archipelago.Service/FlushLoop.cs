@@ -21,6 +21,7 @@ internal sealed partial class FlushLoop(
         subscriptions.Add(bus.Subscribe(Subjects.AllHeartbeats, intake.OnHeartbeat));
         subscriptions.Add(bus.Subscribe(Subjects.AllDisconnects, intake.OnDeparture));
         subscriptions.Add(bus.Subscribe(Subjects.AllConnects, intake.OnDeparture));
+        subscriptions.Add(bus.Subscribe(Subjects.AllAsks, intake.OnAsk));
         return base.StartAsync(cancellationToken);
     }
 
@@ -80,7 +81,7 @@ internal sealed partial class FlushLoop(
         {
             if (!prompt || clock.GetElapsedTime(lastCycle) >= options.FlushPeriod)
                 await GuardedAsync(CycleAsync, stoppingToken);
-            else if (engine.HasNewcomers || untold.Count > 0)
+            else if (engine.HasNewcomers || untold.Count > 0 || intake.HasAsks)
                 await GuardedAsync(PlaceNewcomersAsync, stoppingToken);
         }
     }
@@ -104,6 +105,7 @@ internal sealed partial class FlushLoop(
         FlushResult result = newcomersOnly ? engine.FlushNewcomers() : engine.Flush();
         IslandCount = result.IslandCount;
         untold.AddRange(result.Changes);
+        intake.Answer(untold);
     }
 
     [LoggerMessage(Level = LogLevel.Error, Message = "A flush cycle failed")]

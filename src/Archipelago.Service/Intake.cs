@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text;
 using Archipelago.Core;
 using Archipelago.Hosting;
@@ -14,6 +15,9 @@ internal sealed partial class Intake
     /// <summary>Longer ids are none of ours.</summary>
     private const int LongestRoom = 128;
 
+    /// <summary>Questions that may wait; each is asked again.</summary>
+    private const int MostAsks = 100_000;
+
     private readonly IslandEngine engine;
     private readonly PeerDirectory peers;
     private readonly Admission admission;
@@ -22,6 +26,8 @@ internal sealed partial class Intake
     private readonly TimeProvider clock;
     private readonly LogThrottle throttle;
     private readonly ILogger<Intake> log;
+    private readonly ConcurrentQueue<(Peer Peer, string Heard)> asks = new();
+    private long answered;
     private long heartbeats;
     private long dropped;
     private long flushes;
@@ -96,6 +102,36 @@ internal sealed partial class Intake
         }
         return resumed;
     }
+
+    /// <summary>Handles <c>peer.&lt;address&gt;.ask</c>.</summary>
+    public void OnAsk(BusMessage message)
+    {
+        if (asks.Count < MostAsks && message.Payload.Length <= LongestRoom
+            && Subjects.TryGetPeer(message.Subject, out ReadOnlySpan<byte> address) && peers.TryFind(address, out Peer? peer))
+            asks.Enqueue((peer, Encoding.UTF8.GetString(message.Payload)));
+    }
+
+    /// <summary>True when somebody has asked.</summary>
+    public bool HasAsks => !asks.IsEmpty;
+
+    /// <summary>
+    /// Adds to what is to be told whose Connector last heard of another island than the one that the peer is in. Nobody is moved by asking. On the flushing
+    /// thread, between flushes.
+    /// </summary>
+    public void Answer(List<IslandChange> untold)
+    {
+        while (asks.TryDequeue(out (Peer Peer, string Heard) ask))
+        {
+            IslandId now = engine.MembersOf(ask.Peer.Handle).Island;
+            if (now.IsNone || names.Format(now.Value) == ask.Heard)
+                continue;
+            answered++;
+            untold.Add(new IslandChange(ask.Peer.Handle, names.TryParse(ask.Heard, out long heard) ? new IslandId(heard) : IslandId.None, now, IslandChangeCause.Merge));
+        }
+    }
+
+    /// <summary>Questions that found a client without its island.</summary>
+    public long Answered => Volatile.Read(ref answered);
 
     private void Add(string address, Position position, IslandId preferred)
     {

@@ -27,6 +27,7 @@ public static class ConnectorHost
         host.Services.AddSingleton<DenyList>().AddSingleton<SessionServices>();
         host.Services.AddHostedService<IslandChangeRelay>();
         host.Services.AddHostedService<BanSweep>();
+        host.Services.AddHostedService<IslandCheck>();
 
         WebApplication app = host.Build();
         app.UseWebSockets();

@@ -6,7 +6,8 @@ namespace Archipelago.Connector;
 /// <param name="HandshakeTimeout">How long a client may take for each step before it is in.</param>
 /// <param name="DenyListUrl">Where the list of denied wallets is; null when there is none.</param>
 /// <param name="BanSweepPeriod">How often those who are in are checked for bans.</param>
-internal sealed record ConnectorOptions(TimeSpan HandshakeTimeout, string? DenyListUrl, TimeSpan BanSweepPeriod)
+/// <param name="IslandCheckPeriod">How often a session compares the island that it heard of last; ten times as often while it has heard of none. Zero: never.</param>
+internal sealed record ConnectorOptions(TimeSpan HandshakeTimeout, string? DenyListUrl, TimeSpan BanSweepPeriod, TimeSpan IslandCheckPeriod)
 {
     private const string PublicDenyList = "https://config.decentraland.org/denylist.json";
 
@@ -16,6 +17,7 @@ internal sealed record ConnectorOptions(TimeSpan HandshakeTimeout, string? DenyL
         return new ConnectorOptions(
             TimeSpan.FromMilliseconds(timeout == 0 ? 60_000 : timeout),
             settings.Find("DENYLIST_URL") is null ? PublicDenyList : settings.HttpUrl("DENYLIST_URL"),
-            TimeSpan.FromMilliseconds(settings.Number("BAN_SWEEP_INTERVAL_MS", 30_000, 1, 86_400_000)));
+            TimeSpan.FromMilliseconds(settings.Number("BAN_SWEEP_INTERVAL_MS", 30_000, 1, 86_400_000)),
+            TimeSpan.FromMilliseconds(settings.Number("ISLAND_CHECK_INTERVAL_MS", 30_000, 0, 86_400_000)));
     }
 }

@@ -27,6 +27,8 @@ internal sealed class Session : IDisposable
         Ended,
     }
 
+    private const long Never = long.MinValue;
+
     private readonly SessionServices services;
     private readonly ISessionSocket socket;
     private readonly ITimer handshakeTimer;
@@ -39,6 +41,11 @@ internal sealed class Session : IDisposable
     private string challenge = "";
     private string address = "";
     private string heartbeatSubject = "";
+
+    // What the island checks need: written by the bus's thread and the socket's, read by the checks; a stale value makes a check early or late.
+    private byte[] island = [];
+    private long firstHeartbeat = Never;
+    private long lastCompared;
 
     public Session(SessionServices services, ISessionSocket socket)
     {
@@ -78,8 +85,35 @@ internal sealed class Session : IDisposable
     /// <summary>Sends an island change that came from the bus; nothing before the welcome.</summary>
     public void SendIslandChange(ReadOnlySpan<byte> message)
     {
-        if (stage == Stage.Completed && socket.TrySend(ServerFrames.IslandChanged(message)))
+        if (stage != Stage.Completed)
+            return;
+        if (IslandChangeWriter.TryReadIsland(message, out ReadOnlySpan<byte> told))
+        {
+            // An answer to a question may cross the message that was thought lost.
+            if (told.SequenceEqual(Volatile.Read(ref island)))
+                return;
+            Volatile.Write(ref island, told.ToArray());
+            Volatile.Write(ref lastCompared, services.Clock.GetTimestamp());
+        }
+        if (socket.TrySend(ServerFrames.IslandChanged(message)))
             services.Metrics.IslandChangeSent();
+    }
+
+    /// <summary>
+    /// Asks, when it is time, whether the island that the client was last told is the one that it is in: the bus may lose a message. Until it has been told of
+    /// any it asks ten times as often.
+    /// </summary>
+    public async ValueTask CompareIslandAsync(CancellationToken cancellationToken)
+    {
+        if (stage != Stage.Completed || Volatile.Read(ref firstHeartbeat) is var first && first == Never)
+            return;
+        byte[] heard = Volatile.Read(ref island);
+        TimeSpan period = heard.Length == 0 ? services.Options.IslandCheckPeriod / 10 : services.Options.IslandCheckPeriod;
+        if (services.Clock.GetElapsedTime(Math.Max(first, Volatile.Read(ref lastCompared))) < period)
+            return;
+        Volatile.Write(ref lastCompared, services.Clock.GetTimestamp());
+        services.Metrics.IslandAsked();
+        await services.Bus.PublishAsync(Subjects.Ask(address), heard, WhenDisconnected.Drop, cancellationToken);
     }
 
     /// <summary>Tells the client that it is no longer wanted, and ends the session.</summary>
@@ -245,6 +279,8 @@ internal sealed class Session : IDisposable
             if (stage != Stage.Completed)
                 return;
             await services.Bus.PublishAsync(heartbeatSubject, heartbeat.ToByteArray(), WhenDisconnected.Drop, cancellationToken);
+            if (firstHeartbeat == Never)
+                Volatile.Write(ref firstHeartbeat, services.Clock.GetTimestamp());
             services.Metrics.HeartbeatForwarded();
         }
         finally

@@ -9,6 +9,7 @@ internal sealed class SessionMetrics
     private long heartbeats;
     private long heartbeatsDropped;
     private long islandChanges;
+    private long islandsAsked;
     private int waiting;
 
     public SessionMetrics(IMeterFactory meters, SessionRegistry registry)
@@ -19,8 +20,11 @@ internal sealed class SessionMetrics
         meter.CreateObservableGauge("archipelago_sockets_waiting", () => Volatile.Read(ref waiting), description: "Sockets that have not authenticated.");
         meter.CreateObservableCounter("archipelago_heartbeats_forwarded_total", () => Volatile.Read(ref heartbeats), description: "Heartbeats published on the bus.");
         meter.CreateObservableCounter("archipelago_heartbeats_dropped_total", () => Volatile.Read(ref heartbeatsDropped), description: "Heartbeats whose position was not finite.");
+        meter.CreateObservableCounter("archipelago_islands_asked_total", () => Volatile.Read(ref islandsAsked), description: "Questions whether a client was told its island.");
         meter.CreateObservableCounter("archipelago_island_changes_total", () => Volatile.Read(ref islandChanges), description: "Island changes sent to clients.");
     }
+
+    public void IslandAsked() => Interlocked.Increment(ref islandsAsked);
 
     public void Opened() => Interlocked.Increment(ref waiting);
 

@@ -244,6 +244,29 @@ public class ServiceTests
     }
 
     [Fact]
+    public async Task Who_asks_is_told_its_island_unless_it_knows_it()
+    {
+        await using Fixture service = await Fixture.StartAsync();
+        await service.HeartbeatAsync(Ann, 0, 0);
+        await service.BeatAsync();
+        async Task<List<(string To, IslandChangedMessage Message)>> AskAsync(string address, string heard)
+        {
+            await service.Host.Bus.PublishAsync(Subjects.Ask(address), System.Text.Encoding.UTF8.GetBytes(heard));
+            return await service.BeatAsync();
+        }
+        Assert.Empty(await AskAsync(Ann, "I1"));
+        Assert.Empty(await AskAsync(Bob, ""));
+        (string to, IslandChangedMessage message) = Assert.Single(await AskAsync(Ann, ""));
+        Assert.Equal((Ann, "I1", false, 1), (to, message.IslandId, message.HasFromIslandId, message.Peers.Count));
+        (_, message) = Assert.Single(await AskAsync(Ann, "I9"));
+        Assert.Equal(("I1", "I9"), (message.IslandId, message.FromIslandId));
+        (_, message) = Assert.Single(await AskAsync(Ann, "of another run"));
+        Assert.False(message.HasFromIslandId);
+        Assert.Empty(await AskAsync(Ann, new string('x', 1000)));
+        Assert.Contains("archipelago_islands_told_again_total 3\n", await service.Host.GetAsync("/metrics"), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Rooms_of_another_run_have_other_ids()
     {
         var ids = new HashSet<string>();

@@ -250,6 +250,42 @@ public sealed class SessionTests : IDisposable
     }
 
     [Fact]
+    public async Task A_session_asks_for_its_island_until_it_has_heard_of_one_and_then_now_and_again_and_passes_none_on_twice()
+    {
+        (Session session, FakeSocket socket) = await WelcomedAsync();
+        string Asked() => string.Join(' ', published.Select((subject, i) => (subject, i)).Where(p => p.subject.EndsWith(".ask", StringComparison.Ordinal)).Select(p => $"[{System.Text.Encoding.UTF8.GetString(payloads[p.i])}]"));
+        async Task AfterAsync(int seconds)
+        {
+            clock.Advance(TimeSpan.FromSeconds(seconds));
+            await session.CompareIslandAsync(default);
+        }
+        await AfterAsync(10);
+        Assert.Equal("", Asked()); // Nobody is on an island before the first heartbeat.
+        await Send(session, Beat(1));
+        await AfterAsync(2);
+        Assert.Equal("", Asked());
+        await AfterAsync(2);
+        await AfterAsync(2);
+        await AfterAsync(2);
+        Assert.Equal("[] []", Asked());
+
+        byte[] change = new IslandChangedMessage { IslandId = "I7", ConnStr = "c" }.ToByteArray();
+        int sent = socket.Sent.Count;
+        session.SendIslandChange(change);
+        session.SendIslandChange(change);
+        Assert.Equal(sent + 1, socket.Sent.Count);
+        await AfterAsync(29);
+        Assert.Equal("[] []", Asked());
+        await AfterAsync(2);
+        Assert.Equal("[] [] [I7]", Asked());
+        session.SendIslandChange(new IslandChangedMessage { IslandId = "I8", ConnStr = "c" }.ToByteArray());
+        Assert.Equal(sent + 2, socket.Sent.Count);
+        await session.EndAsync();
+        await AfterAsync(100);
+        Assert.Equal("[] [] [I7]", Asked());
+    }
+
+    [Fact]
     public async Task Unknown_fields_do_not_reach_the_bus()
     {
         (Session session, _) = await WelcomedAsync();

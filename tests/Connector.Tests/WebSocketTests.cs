@@ -178,9 +178,9 @@ public class WebSocketTests
         using ClientWebSocket stuck = await EnterAsync(host, slow), lively = await EnterAsync(host, quick);
         var gone = new TaskCompletionSource();
         host.Bus.Subscribe($"peer.{slow.Address}.disconnect", _ => gone.TrySetResult());
-        byte[] big = new IslandChangedMessage { IslandId = "I1", ConnStr = new string('x', 200_000) }.ToByteArray();
+        byte[][] big = [.. ((string[])["I1", "I2"]).Select(id => new IslandChangedMessage { IslandId = id, ConnStr = new string('x', 200_000) }.ToByteArray())];
         for (int i = 0; i < 500 && !gone.Task.IsCompleted; i++)
-            await host.Bus.PublishAsync($"engine.peer.{slow.Address}.island_changed", big);
+            await host.Bus.PublishAsync($"engine.peer.{slow.Address}.island_changed", big[i % 2]);
         await gone.Task.WaitAsync(TimeSpan.FromSeconds(20));
         await host.Bus.PublishAsync($"engine.peer.{quick.Address}.island_changed", new IslandChangedMessage { IslandId = "I2" }.ToByteArray());
         Assert.Equal("I2", (await ReceiveAsync(lively)).IslandChanged.IslandId);

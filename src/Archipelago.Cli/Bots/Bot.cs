@@ -14,7 +14,11 @@ namespace Archipelago.Cli.Bots;
 internal sealed class ProtocolException(string message) : Exception(message);
 
 /// <summary>One simulated person: a key of its own, a real handshake, a heartbeat a second while walking, and an eye on what it is told.</summary>
-internal sealed class Bot(int seed, TimeProvider clock, bool reconnects = false)
+/// <param name="seed">Decides where it walks.</param>
+/// <param name="clock">When it walks.</param>
+/// <param name="reconnects">Whether it comes back when it has lost its connection.</param>
+/// <param name="hearsAll">Whether it takes an island that it comes from and has not heard of for an error: on a bus that loses messages it is none.</param>
+internal sealed class Bot(int seed, TimeProvider clock, bool reconnects = false, bool hearsAll = true)
 {
     private static readonly TimeSpan HeartbeatPeriod = TimeSpan.FromSeconds(1);
     private const int MaxPacket = 1024 * 1024;
@@ -168,7 +172,7 @@ internal sealed class Bot(int seed, TimeProvider clock, bool reconnects = false)
         }
         if (change.IslandId == Island)
             throw new ProtocolException($"told island {Island} twice in succession");
-        if (change.HasFromIslandId && change.FromIslandId != Island)
+        if (hearsAll && change.HasFromIslandId && change.FromIslandId != Island)
             throw new ProtocolException($"told to come from {change.FromIslandId}, but was in {Island}");
         if (!change.Peers.ContainsKey(Address))
             throw new ProtocolException($"not among the peers of its own island {change.IslandId}");
