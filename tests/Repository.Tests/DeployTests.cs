@@ -8,9 +8,6 @@ public partial class DeployTests
 {
     private sealed record Service(string Name, string Image, Dictionary<string, string> Environment, List<string> DependsOn);
 
-    [GeneratedRegex("""(?:settings|Settings)\.(?:Text|Number|Integer|Required|HttpUrl|Find)\(\s*"([A-Z_]+)""")]
-    private static partial Regex VariableRead();
-
     [GeneratedRegex(@"^  ([a-z0-9-]+):\s*$")]
     private static partial Regex ServiceName();
 
@@ -57,8 +54,7 @@ public partial class DeployTests
         XDocument.Load(Source("src", project, project + ".csproj")).Descendants("ContainerRepository").Single().Value;
 
     private static HashSet<string> VariablesOf(params string[] projects) =>
-        [.. projects.SelectMany(p => Directory.EnumerateFiles(Source("src", p), "*.cs", SearchOption.AllDirectories))
-            .SelectMany(f => VariableRead().Matches(File.ReadAllText(f)).Select(m => m.Groups[1].Value))];
+        [.. StructureTests.VariablesIn(projects.SelectMany(p => Directory.EnumerateFiles(Source("src", p), "*.cs", SearchOption.AllDirectories)))];
 
     [Fact]
     public void Every_host_has_an_image_in_it_and_two_Connectors_stand_behind_a_proxy()

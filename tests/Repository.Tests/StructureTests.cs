@@ -65,13 +65,17 @@ public partial class StructureTests
     [GeneratedRegex("""(?:settings|Settings)\.(?:Text|Number|Integer|Required|HttpUrl|Find)\(\s*"([A-Z_]+)""")]
     private static partial Regex VariableRead();
 
+    /// <summary>The variables that these sources read.</summary>
+    internal static IEnumerable<string> VariablesIn(IEnumerable<string> files) =>
+        files.SelectMany(f => VariableRead().Matches(File.ReadAllText(f)).Select(m => m.Groups[1].Value)).Distinct();
+
     [GeneratedRegex("^\\| `([A-Z_]+)`", RegexOptions.Multiline)]
     private static partial Regex VariableListed();
 
     [Fact]
     public void The_list_of_variables_is_that_of_the_code()
     {
-        IEnumerable<string> read = SourceFiles.SelectMany(f => VariableRead().Matches(File.ReadAllText(f)).Select(m => m.Groups[1].Value)).Distinct().Order();
+        IEnumerable<string> read = VariablesIn(SourceFiles).Order();
         IEnumerable<string> listed = VariableListed().Matches(Read("docs", "configuration.md")).Select(m => m.Groups[1].Value).Distinct().Order();
         Assert.Equal(read, listed);
     }

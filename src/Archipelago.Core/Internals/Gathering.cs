@@ -78,10 +78,7 @@ internal sealed class Gathering(PeerTable peers, RadixSort sorting)
     {
         Span<ulong> rank = ranks.Resize(inside.Length);
         for (int i = 0; i < inside.Length; i++)
-        {
-            ref readonly Island island = ref world.Islands[world.Bodies[inside[i]].Island];
-            rank[i] = ((ulong)(0xFFFFFF - Math.Min(island.Count, 0xFFFFFF)) << 40) | (ulong)island.Order;
-        }
+            rank[i] = world.Rank(world.Bodies[inside[i]].Island);
         sorting.Sort(rank, inside);
         for (int i = 0; i < inside.Length; i++)
         {

@@ -87,11 +87,7 @@ internal sealed class MergePass(PeerTable peers, NeighbourIndex neighbours, Gath
         }
         Span<ulong> keys = rankKeys.Resize(involved.Count);
         for (int i = 0; i < keys.Length; i++)
-        {
-            // 24 bits of size, so that beyond 16 million members age alone decides, and 40 of age.
-            ref readonly Island island = ref world.Islands[involved.Span[i]];
-            keys[i] = ((ulong)(0xFFFFFF - Math.Min(island.Count, 0xFFFFFF)) << 40) | (ulong)island.Order;
-        }
+            keys[i] = world.Rank(involved.Span[i]);
         sorting.Sort(keys, involved.Span);
         for (int i = 0; i < keys.Length; i++)
         {

@@ -315,6 +315,16 @@ internal sealed class World
         Release(absorbed);
     }
 
+    /// <summary>
+    /// An island's place among those that may merge: larger first, then older. 24 bits of size, so that beyond 16 million members age alone decides, and
+    /// 40 of age.
+    /// </summary>
+    public ulong Rank(int index)
+    {
+        ref readonly Island island = ref Islands[index];
+        return ((ulong)(0xFFFFFF - Math.Min(island.Count, 0xFFFFFF)) << 40) | (ulong)island.Order;
+    }
+
     /// <summary>True when island a goes into b in a merge rather than b into a: the larger stays, on a tie the older.</summary>
     public bool Yields(int a, int b)
     {

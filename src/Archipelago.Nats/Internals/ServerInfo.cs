@@ -5,10 +5,6 @@ namespace Archipelago.Nats.Internals;
 /// <summary>What the server says of itself in INFO.</summary>
 internal sealed record ServerInfo
 {
-    public string Id { get; init; } = "";
-
-    public string Version { get; init; } = "";
-
     public int MaxPayload { get; init; } = DefaultMaxPayload;
 
     public bool TlsRequired { get; init; }
@@ -38,8 +34,6 @@ internal sealed record ServerInfo
             JsonElement root = document.RootElement;
             return new ServerInfo
             {
-                Id = Text(root, "server_id") ?? "",
-                Version = Text(root, "version") ?? "",
                 MaxPayload = root.TryGetProperty("max_payload", out JsonElement max) && max.TryGetInt32(out int bytes) ? bytes : DefaultMaxPayload,
                 TlsRequired = Flag(root, "tls_required"),
                 TlsAvailable = Flag(root, "tls_available"),
