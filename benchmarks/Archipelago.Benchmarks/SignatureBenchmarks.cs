@@ -13,6 +13,9 @@ public class SignatureBenchmarks : IDisposable
     private readonly byte[] hash = SHA256.HashData("benchmark"u8);
     private readonly byte[] publicKey = new byte[64];
     private byte[] signature = [];
+    private readonly AuthChainValidator strangers = new();
+    private readonly DelegationCache delegations = new(10);
+    private AuthChainValidator acquaintances = null!;
     private AuthChain chain = null!;
 
     [GlobalSetup]
@@ -22,6 +25,7 @@ public class SignatureBenchmarks : IDisposable
         using var identity = new EphemeralIdentity(owner, DateTimeOffset.UnixEpoch.AddYears(1));
         AuthChain.TryParse(identity.SignChain("dcl-challenge"), out AuthChain? parsed);
         chain = parsed!;
+        acquaintances = new AuthChainValidator(delegations: delegations);
     }
 
     [Benchmark(Baseline = true)]
@@ -31,13 +35,20 @@ public class SignatureBenchmarks : IDisposable
     public bool Recover() => Secp256k1.TryRecover(hash, signature, 0, publicKey);
 
     [Benchmark]
-    public AuthChainResult ValidateChainOfThree() => AuthChainValidator.Validate(chain, "dcl-challenge", DateTimeOffset.UnixEpoch);
+    public bool ValidateChainOfThree() => Validate(strangers);
+
+    [Benchmark]
+    public bool ValidateChainOfThreeWhoseDelegationIsKnown() => Validate(acquaintances);
+
+    // Without a queue and without contracts everything happens at once.
+    private bool Validate(AuthChainValidator validator) => validator.ValidateAsync(chain, "dcl-challenge", DateTimeOffset.UnixEpoch).GetAwaiter().GetResult().Ok;
 
     [GlobalCleanup]
     public void Dispose()
     {
         key.Dispose();
         owner.Dispose();
+        delegations.Dispose();
         GC.SuppressFinalize(this);
     }
 }

@@ -23,6 +23,8 @@ internal sealed class Realm : IAsyncDisposable
         ["LIVEKIT_API_KEY"] = "devkey",
         ["LIVEKIT_API_SECRET"] = "a-secret-for-development-that-everybody-knows",
         ["DENYLIST_URL"] = "",
+        ["DRAIN_WINDOW_MS"] = "0",
+        ["ETH_RPC_URL"] = "",
         ["CATALYST_CONTENT_URL"] = "https://peer.decentraland.org/content",
         ["CATALYST_LAMBDAS_URL"] = "https://peer.decentraland.org/lambdas",
     };

@@ -10,7 +10,7 @@ public static class EthereumAddress
     public static bool IsAddress([NotNullWhen(true)] string? text) =>
         text is { Length: 42 } && text.StartsWith("0x", StringComparison.Ordinal) && text.AsSpan(2).IndexOfAnyExcept(HexDigits) < 0;
 
-    private static readonly System.Buffers.SearchValues<char> HexDigits = System.Buffers.SearchValues.Create("0123456789abcdefABCDEF");
+    internal static readonly System.Buffers.SearchValues<char> HexDigits = System.Buffers.SearchValues.Create("0123456789abcdefABCDEF");
 
     /// <summary>The lower-case address of an uncompressed public key.</summary>
     /// <param name="publicKey">x and y, 64 bytes.</param>

@@ -4,6 +4,7 @@ using Archipelago.Messaging;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -35,6 +36,7 @@ public sealed class ArchipelagoHost
     private readonly WebApplicationBuilder builder;
     private readonly string metricsPath;
     private readonly string? metricsToken;
+    private Action<KestrelServerOptions, ListenOptions>? configureListener;
 
     /// <summary>Begins a host.</summary>
     /// <param name="context">What it is built from.</param>
@@ -60,7 +62,7 @@ public sealed class ArchipelagoHost
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
-            kestrel.Listen(address, chosen);
+            kestrel.Listen(address, chosen, listen => configureListener?.Invoke(kestrel, listen));
         });
         builder.Logging.AddSimpleConsole(console =>
         {
@@ -72,7 +74,7 @@ public sealed class ArchipelagoHost
         // A failing start is told once, in plain words, by whoever runs the host.
         builder.Logging.AddFilter("Microsoft.Extensions.Hosting", LogLevel.Critical);
         builder.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(o => o.LogToStandardErrorThreshold = LogLevel.Trace);
-        builder.Services.Configure<HostOptions>(o => o.ShutdownTimeout = TimeSpan.FromSeconds(15));
+        builder.Services.Configure<HostOptions>(o => o.ShutdownTimeout = ShutdownLimit);
         builder.Services.AddRouting().AddMetrics();
         builder.Services.AddSingleton(context).AddSingleton(context.Clock).AddSingleton(_ => context.Bus);
         builder.Services.AddSingleton(new LogThrottle(context.Clock, TimeSpan.FromSeconds(10)));
@@ -83,6 +85,13 @@ public sealed class ArchipelagoHost
     /// <summary>Where the host's parts are registered.</summary>
     public IServiceCollection Services => builder.Services;
 
+    /// <summary>How long the host may take to stop; 15 seconds unless set before <see cref="Build"/>.</summary>
+    public TimeSpan ShutdownLimit { get; set; } = TimeSpan.FromSeconds(15);
+
+    /// <summary>Lets a host set limits of its own, and see connections before they ask for anything.</summary>
+    /// <param name="configure">Called when the server starts.</param>
+    public void ConfigureKestrel(Action<KestrelServerOptions, ListenOptions> configure) => configureListener = configure;
+
     /// <summary>Makes the host ready only while its bus is connected.</summary>
     public void NeedBus() => Services.AddSingleton(new ReadinessCheck("bus", () => context.Bus.IsConnected));
 
@@ -90,7 +99,9 @@ public sealed class ArchipelagoHost
     public void AddGatekeeper()
     {
         string? url = context.Settings.HttpUrl("COMMS_GATEKEEPER_URL");
-        Services.AddSingleton(services => new Gatekeeper(url, services.GetRequiredService<LogThrottle>(), services.GetRequiredService<ILogger<Gatekeeper>>()));
+        bool failsClosed = context.Settings.Text("BANS_FAIL_CLOSED") == "true";
+        Services.AddSingleton(services => new Gatekeeper(
+            url, failsClosed, context.Clock, services.GetRequiredService<LogThrottle>(), services.GetRequiredService<ILogger<Gatekeeper>>()));
     }
 
     /// <summary>

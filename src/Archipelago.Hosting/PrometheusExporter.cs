@@ -7,20 +7,20 @@ namespace Archipelago.Hosting;
 
 /// <summary>
 /// Gathers what the meters of one host measure and writes it as Prometheus text (format 0.0.4). Instruments are named as the metric shall be, others are left out;
-/// the description becomes the help text. Histograms use the buckets of the services replaced.
+/// the description becomes the help text. Histograms use the buckets that they advise, or else those of the services replaced.
 /// </summary>
 /// <remarks>
 /// A host whose hot path counts does so in a plain field and shows it through an observable instrument, which costs nothing until somebody asks.
 /// </remarks>
 public sealed class PrometheusExporter : IDisposable
 {
-    private static readonly double[] Buckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+    private static readonly double[] Usual = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-    private sealed class Series
+    private sealed class Series(int buckets)
     {
         public double Sum;
         public long Count;
-        public readonly long[] Below = new long[Buckets.Length];
+        public readonly long[] Below = new long[buckets];
     }
 
     private sealed class Metric(Instrument instrument)
@@ -37,6 +37,9 @@ public sealed class PrometheusExporter : IDisposable
         };
 
         public bool IsObservable => instrument.IsObservable;
+
+        /// <summary>The upper ends of a histogram's buckets: those that the instrument advises, or the usual ones.</summary>
+        public IReadOnlyList<double> Buckets { get; } = (instrument as Instrument<double>)?.Advice?.HistogramBucketBoundaries ?? Usual;
     }
 
     private readonly ConcurrentDictionary<string, Metric> metrics = new(StringComparer.Ordinal);
@@ -72,14 +75,14 @@ public sealed class PrometheusExporter : IDisposable
 
     private static void Record(Metric metric, double value, ReadOnlySpan<KeyValuePair<string, object?>> tags)
     {
-        Series series = metric.Series.GetOrAdd(Labels(tags), static _ => new Series());
+        Series series = metric.Series.GetOrAdd(Labels(tags), static (_, m) => new Series(m.Buckets.Count), metric);
         lock (series)
         {
             series.Count++;
             series.Sum = metric.IsObservable ? value : series.Sum + value;
             if (metric.Kind == "histogram")
-                for (int i = 0; i < Buckets.Length; i++)
-                    if (value <= Buckets[i])
+                for (int i = 0; i < metric.Buckets.Count; i++)
+                    if (value <= metric.Buckets[i])
                         series.Below[i]++;
         }
     }
@@ -114,8 +117,8 @@ public sealed class PrometheusExporter : IDisposable
                     continue;
                 }
                 string comma = labels.Length == 0 ? "" : ",";
-                for (int i = 0; i < Buckets.Length; i++)
-                    Line(text, name + "_bucket", FormattableString.Invariant($"{labels}{comma}le=\"{Buckets[i]}\""), series.Below[i]);
+                for (int i = 0; i < metric.Buckets.Count; i++)
+                    Line(text, name + "_bucket", FormattableString.Invariant($"{labels}{comma}le=\"{metric.Buckets[i]}\""), series.Below[i]);
                 Line(text, name + "_bucket", $"{labels}{comma}le=\"+Inf\"", series.Count);
                 Line(text, name + "_sum", labels, series.Sum);
                 Line(text, name + "_count", labels, series.Count);

@@ -3,13 +3,17 @@ namespace Archipelago.Messaging;
 /// <summary>A message as a handler sees it: views of the bus's own buffers, valid only until the handler returns.</summary>
 /// <param name="subject">The subject it was published on.</param>
 /// <param name="payload">The bytes; may be empty.</param>
-public readonly ref struct BusMessage(ReadOnlySpan<byte> subject, ReadOnlySpan<byte> payload)
+/// <param name="headers">The header block; empty when there is none.</param>
+public readonly ref struct BusMessage(ReadOnlySpan<byte> subject, ReadOnlySpan<byte> payload, ReadOnlySpan<byte> headers = default)
 {
     /// <summary>The subject in UTF-8, tokens separated by dots.</summary>
     public ReadOnlySpan<byte> Subject { get; } = subject;
 
     /// <summary>The bytes; may be empty.</summary>
     public ReadOnlySpan<byte> Payload { get; } = payload;
+
+    /// <summary>The header block; empty when there is none. See <see cref="BusHeaders"/>.</summary>
+    public ReadOnlySpan<byte> Headers { get; } = headers;
 }
 
 /// <summary>
@@ -49,13 +53,15 @@ public interface IMessageBus : IAsyncDisposable
     /// <param name="payload">The bytes.</param>
     /// <param name="whenDisconnected">What becomes of it while the bus is out of reach.</param>
     /// <param name="cancellationToken">Gives up waiting when the bus pushes back.</param>
-    /// <exception cref="ArgumentException">The subject is not one to publish on, or the payload is larger than the bus carries.</exception>
+    /// <param name="headers">A header block (<see cref="BusHeaders"/>), which those who know nothing of it ignore; empty for none. Counts towards the size of the message.</param>
+    /// <exception cref="ArgumentException">The subject is not one to publish on, or the message is larger than the bus carries.</exception>
     /// <exception cref="ObjectDisposedException">This participant has left.</exception>
     ValueTask PublishAsync(
         string subject,
         ReadOnlyMemory<byte> payload,
         WhenDisconnected whenDisconnected = WhenDisconnected.Keep,
-        CancellationToken cancellationToken = default);
+        CancellationToken cancellationToken = default,
+        ReadOnlyMemory<byte> headers = default);
 
     /// <summary>
     /// Hands every later message whose subject matches to the handler, until the returned subscription is disposed. Others hear of the subscription in a

@@ -22,14 +22,14 @@ public sealed class InProcessBroker(Action<string, Exception>? onHandlerError = 
     /// <param name="echo">Whether it hears its own messages where it subscribes to them.</param>
     public IMessageBus Connect(bool echo = true) => new Participant(this, echo);
 
-    private void Deliver(Participant from, string subject, ReadOnlySpan<byte> payload)
+    private void Deliver(Participant from, string subject, ReadOnlySpan<byte> payload, ReadOnlySpan<byte> headers)
     {
         int length = Encoding.UTF8.GetByteCount(subject);
         Span<byte> bytes = length <= 256 ? stackalloc byte[length] : new byte[length];
         Encoding.UTF8.GetBytes(subject, bytes);
         foreach (Subscription subscription in Volatile.Read(ref subscriptions))
             if ((from.Echo || subscription.Owner != from) && subscription.Pattern.Matches(bytes))
-                subscription.Hand(new BusMessage(bytes, payload));
+                subscription.Hand(new BusMessage(bytes, payload, headers));
     }
 
     private void Add(Subscription subscription)
@@ -54,13 +54,13 @@ public sealed class InProcessBroker(Action<string, Exception>? onHandlerError = 
 
         public int MaxPayload => int.MaxValue;
 
-        public ValueTask PublishAsync(string subject, ReadOnlyMemory<byte> payload, WhenDisconnected whenDisconnected, CancellationToken cancellationToken)
+        public ValueTask PublishAsync(string subject, ReadOnlyMemory<byte> payload, WhenDisconnected whenDisconnected, CancellationToken cancellationToken, ReadOnlyMemory<byte> headers)
         {
             ObjectDisposedException.ThrowIf(gone, typeof(IMessageBus));
             SubjectPattern.CheckSubject(subject);
             if (cancellationToken.IsCancellationRequested)
                 return ValueTask.FromCanceled(cancellationToken);
-            broker.Deliver(this, subject, payload.Span);
+            broker.Deliver(this, subject, payload.Span, headers.Span);
             return ValueTask.CompletedTask;
         }
 

@@ -17,14 +17,14 @@ public sealed class NatsBus(NatsConnection connection) : IMessageBus, IMeteredBu
     public int MaxPayload => connection.MaxPayload;
 
     /// <inheritdoc/>
-    public ValueTask PublishAsync(string subject, ReadOnlyMemory<byte> payload, WhenDisconnected whenDisconnected, CancellationToken cancellationToken) =>
-        connection.PublishAsync(subject, payload, null, default, whenDisconnected, cancellationToken);
+    public ValueTask PublishAsync(string subject, ReadOnlyMemory<byte> payload, WhenDisconnected whenDisconnected, CancellationToken cancellationToken, ReadOnlyMemory<byte> headers) =>
+        connection.PublishAsync(subject, payload, null, headers, whenDisconnected, cancellationToken);
 
     /// <inheritdoc/>
     public IDisposable Subscribe(string pattern, MessageHandler handler)
     {
         ArgumentNullException.ThrowIfNull(handler);
-        return connection.Subscribe(pattern, message => handler(new BusMessage(message.Subject, message.Payload)));
+        return connection.Subscribe(pattern, message => handler(new BusMessage(message.Subject, message.Payload, message.Headers)));
     }
 
     /// <inheritdoc/>

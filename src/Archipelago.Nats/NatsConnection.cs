@@ -127,7 +127,7 @@ public sealed partial class NatsConnection : IAsyncDisposable
     /// <param name="subject">Without wildcards, white space or empty tokens.</param>
     /// <param name="payload">Read before the returned task completes.</param>
     /// <param name="replyTo">Where an answer is to go.</param>
-    /// <param name="headers">A header block (<see cref="NatsHeaders"/>), or empty.</param>
+    /// <param name="headers">A header block (<see cref="BusHeaders"/>), or empty.</param>
     /// <param name="whenDisconnected">What becomes of it while the server is out of reach.</param>
     /// <param name="cancellationToken">Gives up waiting.</param>
     /// <exception cref="ArgumentException">The subject is none to publish on, or the message is larger than the server takes.</exception>

@@ -23,20 +23,16 @@ public static class ServerFrames
     public static ReadOnlyMemory<byte> Welcome(string peerId) =>
         new ServerPacket { Welcome = new WelcomeMessage { PeerId = peerId } }.ToByteArray();
 
-    /// <summary>
-    /// Puts an encoded <c>IslandChangedMessage</c> into its packet without decoding it: field 3, length, the bytes as they came.
-    /// </summary>
-    public static byte[] IslandChanged(ReadOnlySpan<byte> message)
+    /// <summary>How long the packet of an encoded <c>IslandChangedMessage</c> of this length is.</summary>
+    public static int IslandChangedLength(int message) => 1 + Varint.Length((uint)message) + message;
+
+    /// <summary>Puts an encoded <c>IslandChangedMessage</c> into its packet without decoding it: field 3, length, the bytes as they came.</summary>
+    /// <param name="message">The message.</param>
+    /// <param name="frame">Receives <see cref="IslandChangedLength"/> bytes.</param>
+    public static void WriteIslandChanged(ReadOnlySpan<byte> message, Span<byte> frame)
     {
-        int lengthSize = CodedOutputStream.ComputeUInt32Size((uint)message.Length);
-        byte[] frame = new byte[1 + lengthSize + message.Length];
         frame[0] = (ServerPacket.IslandChangedFieldNumber << 3) | 2;
-        int at = 1;
-        uint length = (uint)message.Length;
-        for (; length >= 0x80; length >>= 7)
-            frame[at++] = (byte)(length | 0x80);
-        frame[at++] = (byte)length;
-        message.CopyTo(frame.AsSpan(at));
-        return frame;
+        int at = 1 + Varint.Write(frame[1..], (uint)message.Length);
+        message.CopyTo(frame[at..]);
     }
 }

@@ -14,8 +14,14 @@ public static class Subjects
     /// <summary>Pattern of departures: <c>peer.&lt;address&gt;.disconnect</c>, payload empty.</summary>
     public const string AllDisconnects = "peer.*.disconnect";
 
-    /// <summary>Pattern of arrivals: <c>peer.&lt;address&gt;.connect</c>; whoever hears it starts the address afresh.</summary>
+    /// <summary>
+    /// Pattern of arrivals: <c>peer.&lt;address&gt;.connect</c>, payload the session's key: the temporary address of the client's device, or its own. Whoever assigns
+    /// starts the address afresh; Connectors end what earlier session of it they have.
+    /// </summary>
     public const string AllConnects = "peer.*.connect";
+
+    /// <summary>Pattern of <c>peer.&lt;address&gt;.superseded</c>, payload empty: a Connector has ended an earlier session of an address, which may not come back for a moment.</summary>
+    public const string AllSuperseded = "peer.*.superseded";
 
     /// <summary>
     /// Pattern of questions, <c>peer.&lt;address&gt;.ask</c>: a Connector asks whether a session has heard of its island. Payload: the id of the island that it
@@ -26,6 +32,15 @@ public static class Subjects
 
     /// <summary>Pattern of island changes: <c>engine.peer.&lt;address&gt;.island_changed</c>, payload <c>IslandChangedMessage</c>.</summary>
     public const string AllIslandChanges = "engine.peer.*.island_changed";
+
+    /// <summary>Pattern of island changes that are for one session alone: <c>engine.peer.&lt;address&gt;.island_changed.&lt;session key&gt;</c>.</summary>
+    public const string AllSessionIslandChanges = "engine.peer.*.island_changed.*";
+
+    /// <summary>
+    /// The header, beside the payload, by which our Connectors name a session on <c>connect</c>, <c>disconnect</c> and <c>ask</c>: the key says which device, this says
+    /// which of its sessions.
+    /// </summary>
+    public const string SessionHeader = "Archipelago-Session";
 
     /// <summary>All islands after each flush, payload <c>IslandStatusMessage</c>.</summary>
     public const string Islands = "engine.islands";
@@ -51,6 +66,12 @@ public static class Subjects
 
     /// <summary>The subject of one peer's departure.</summary>
     public static string Disconnect(string address) => $"peer.{address}.disconnect";
+
+    /// <summary>The subject on which it is told that an earlier session was ended.</summary>
+    public static string Superseded(string address) => $"peer.{address}.superseded";
+
+    /// <summary>The subject of one session's island changes.</summary>
+    public static string IslandChanged(string address, string sessionKey) => $"engine.peer.{address}.island_changed.{sessionKey}";
 
     /// <summary>The subject of one peer's island changes.</summary>
     public static string IslandChanged(string address) => $"engine.peer.{address}.island_changed";
@@ -95,6 +116,14 @@ public static class Subjects
     /// <returns>False when the subject has another shape.</returns>
     public static bool TryGetEnginePeer(ReadOnlySpan<byte> subject, out ReadOnlySpan<byte> address) =>
         TryGetToken(subject, "engine.peer."u8, out address);
+
+    /// <summary>The session key at the end of an <c>engine.peer.&lt;address&gt;.island_changed.&lt;session key&gt;</c> subject; empty for the form without.</summary>
+    public static ReadOnlySpan<byte> SessionKeyOf(ReadOnlySpan<byte> subject)
+    {
+        ReadOnlySpan<byte> word = ".island_changed."u8;
+        int at = subject.IndexOf(word);
+        return at < 0 ? default : subject[(at + word.Length)..];
+    }
 
     private static bool TryGetToken(ReadOnlySpan<byte> subject, ReadOnlySpan<byte> prefix, out ReadOnlySpan<byte> token)
     {

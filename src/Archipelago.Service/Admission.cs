@@ -5,14 +5,11 @@ using Archipelago.Hosting;
 namespace Archipelago.Service;
 
 /// <summary>
-/// Lets newcomers into the engine: at once, or, where there is a gatekeeper, after it was asked whether they are banned. Newcomers are asked about
-/// side by side, a bounded number at a time; the banned stay out and are asked about again after a while. Any thread.
+/// Lets newcomers into the engine: at once, or, where there is a gatekeeper, after it was asked whether they are banned. The banned stay out; they
+/// are asked about again when the gatekeeper's answer is no longer remembered. Any thread.
 /// </summary>
-internal sealed class Admission(Gatekeeper gatekeeper, TimeProvider clock) : IDisposable
+internal sealed class Admission(Gatekeeper gatekeeper)
 {
-    private const int QuestionsAtOnce = 20;
-    private static readonly TimeSpan BanRemembered = TimeSpan.FromSeconds(30);
-
     // Compared by identity, so that an update replaces exactly what was seen.
     private sealed class Waiting(Position position, IslandId preferred)
     {
@@ -22,8 +19,6 @@ internal sealed class Admission(Gatekeeper gatekeeper, TimeProvider clock) : IDi
     }
 
     private readonly ConcurrentDictionary<string, Waiting> waiting = new(StringComparer.Ordinal);
-    private readonly ConcurrentDictionary<string, long> banned = new(StringComparer.Ordinal);
-    private readonly SemaphoreSlim questions = new(QuestionsAtOnce);
 
     /// <summary>Called for each newcomer who may come in.</summary>
     public Action<string, Position, IslandId> Admitted { get; set; } = static (_, _, _) => { };
@@ -35,12 +30,6 @@ internal sealed class Admission(Gatekeeper gatekeeper, TimeProvider clock) : IDi
         {
             Admitted(address, position, preferred);
             return;
-        }
-        if (banned.TryGetValue(address, out long since))
-        {
-            if (clock.GetElapsedTime(since) < BanRemembered)
-                return;
-            banned.TryRemove(address, out _);
         }
         var report = new Waiting(position, preferred);
         // The question may be decided, and its entry gone, at any moment; an entry without a question would never go.
@@ -55,23 +44,18 @@ internal sealed class Admission(Gatekeeper gatekeeper, TimeProvider clock) : IDi
     /// <summary>Forgets an open question: the newcomer has left.</summary>
     public void Withdraw(string address) => waiting.TryRemove(address, out _);
 
-    public void Dispose() => questions.Dispose();
-
     private async Task DecideAsync(string address)
     {
-        await questions.WaitAsync();
         try
         {
-            bool isBanned = await gatekeeper.IsBannedAsync(address);
-            if (isBanned)
-                banned[address] = clock.GetTimestamp();
-            else if (waiting.TryRemove(address, out Waiting? report))
+            BanStatus status = await gatekeeper.CheckAsync(address);
+            bool mayEnter = status == BanStatus.NotBanned || (status == BanStatus.Unknown && !gatekeeper.FailsClosed);
+            if (mayEnter && waiting.TryRemove(address, out Waiting? report))
                 Admitted(address, report.Position, report.Preferred);
         }
         finally
         {
             waiting.TryRemove(address, out _);
-            questions.Release();
         }
     }
 }

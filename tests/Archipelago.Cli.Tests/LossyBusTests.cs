@@ -21,8 +21,8 @@ public class LossyBusTests
 
         public int MaxPayload => inner.MaxPayload;
 
-        public ValueTask PublishAsync(string subject, ReadOnlyMemory<byte> payload, WhenDisconnected whenDisconnected, CancellationToken cancellationToken) =>
-            subject != Subjects.Islands && dice() < 0.2 ? ValueTask.CompletedTask : inner.PublishAsync(subject, payload, whenDisconnected, cancellationToken);
+        public ValueTask PublishAsync(string subject, ReadOnlyMemory<byte> payload, WhenDisconnected whenDisconnected, CancellationToken cancellationToken, ReadOnlyMemory<byte> headers) =>
+            subject != Subjects.Islands && dice() < 0.2 ? ValueTask.CompletedTask : inner.PublishAsync(subject, payload, whenDisconnected, cancellationToken, headers);
 
         public IDisposable Subscribe(string pattern, MessageHandler handler) => inner.Subscribe(pattern, handler);
 

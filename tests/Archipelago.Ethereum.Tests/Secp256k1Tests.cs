@@ -148,13 +148,14 @@ public class Secp256k1Tests
     public void Addresses_are_recognised(string? text, bool expected) => Assert.Equal(expected, EthereumAddress.IsAddress(text));
 
     [Fact]
-    public void An_identity_signs_chains_that_validate_until_it_expires()
+    public async Task An_identity_signs_chains_that_validate_until_it_expires()
     {
         var now = new DateTimeOffset(2026, 1, 15, 12, 0, 0, TimeSpan.Zero);
         using EthereumKey owner = EthereumKey.Create();
         using var identity = new EphemeralIdentity(owner, now.AddHours(1));
         Assert.True(AuthChain.TryParse(identity.SignChain("dcl-challenge"), out AuthChain? chain));
-        Assert.Equal(new AuthChainResult(owner.Address, AuthChainError.None), AuthChainValidator.Validate(chain, "dcl-challenge", now));
-        Assert.Equal(AuthChainError.EphemeralExpired, AuthChainValidator.Validate(chain, "dcl-challenge", now.AddHours(1)).Error);
+        var validator = new AuthChainValidator();
+        Assert.Equal(owner.Address, (await validator.ValidateAsync(chain, "dcl-challenge", now)).Address);
+        Assert.Equal(AuthChainError.EphemeralExpired, (await validator.ValidateAsync(chain, "dcl-challenge", now.AddHours(1))).Error);
     }
 }

@@ -196,16 +196,53 @@ public class HostTests
         Assert.Equal(2, suppressed);
     }
 
+    private static Gatekeeper GatekeeperAt(string url, TimeProvider clock) => new(
+        RunningHost.Settings(new() { ["COMMS_GATEKEEPER_URL"] = url }).HttpUrl("COMMS_GATEKEEPER_URL"), failsClosed: false, clock,
+        new LogThrottle(clock, TimeSpan.FromSeconds(1)), Microsoft.Extensions.Logging.Abstractions.NullLogger<Gatekeeper>.Instance);
+
     [Theory]
-    [InlineData("""{"data":{"isBanned":true}}""", true)]
-    [InlineData("""{"data":{"isBanned":"true"}}""", false)]
-    [InlineData("""{"data":[]}""", false)]
-    [InlineData("nonsense", false)]
-    public async Task The_gatekeeper_decides_and_nonsense_counts_as_not_banned(string body, bool banned)
+    [InlineData("""{"data":{"isBanned":true}}""", BanStatus.Banned)]
+    [InlineData("""{"data":{"isBanned":"true"}}""", BanStatus.NotBanned)]
+    [InlineData("""{"data":[]}""", BanStatus.NotBanned)]
+    [InlineData("nonsense", BanStatus.Unknown)]
+    public async Task The_gatekeeper_decides_and_nonsense_is_no_answer(string body, BanStatus status)
     {
         await using StubServer server = await StubServer.StartAsync(c => c.Response.WriteAsync(body));
-        using var gatekeeper = new Gatekeeper(RunningHost.Settings(new() { ["COMMS_GATEKEEPER_URL"] = server.Url + "/" }).HttpUrl("COMMS_GATEKEEPER_URL"), new LogThrottle(TimeProvider.System, TimeSpan.FromSeconds(1)), Microsoft.Extensions.Logging.Abstractions.NullLogger<Gatekeeper>.Instance);
-        Assert.Equal(banned, await gatekeeper.IsBannedAsync("0xab"));
+        using Gatekeeper gatekeeper = GatekeeperAt(server.Url + "/", TimeProvider.System);
+        Assert.Equal(status, await gatekeeper.AskAsync("0xab"));
         Assert.Equal(["/users/0xab/bans"], server.Requests);
+    }
+
+    [Fact]
+    public async Task The_gatekeepers_answer_is_remembered_for_half_a_minute()
+    {
+        string body = "{}";
+        await using StubServer server = await StubServer.StartAsync(c => c.Response.WriteAsync(body));
+        var clock = new ManualClock();
+        using Gatekeeper gatekeeper = GatekeeperAt(server.Url, clock);
+        Assert.Equal(BanStatus.NotBanned, await gatekeeper.CheckAsync("0xab"));
+        body = """{"data":{"isBanned":true}}""";
+        clock.Advance(TimeSpan.FromSeconds(29));
+        Assert.Equal(BanStatus.NotBanned, await gatekeeper.CheckAsync("0xab"));
+        Assert.Equal(BanStatus.Banned, await gatekeeper.CheckAsync("0xcd"));
+        clock.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(BanStatus.Banned, await gatekeeper.CheckAsync("0xab"));
+        Assert.Equal(3, server.Requests.Count);
+        Assert.Equal(BanStatus.Banned, await gatekeeper.AskAsync("0xab"));
+        Assert.Equal(4, server.Requests.Count);
+    }
+
+    [Fact]
+    public async Task A_gatekeeper_that_hangs_delays_everybody_by_a_second_however_many_ask()
+    {
+        var never = new TaskCompletionSource();
+        await using StubServer server = await StubServer.StartAsync(_ => never.Task);
+        using Gatekeeper gatekeeper = GatekeeperAt(server.Url, TimeProvider.System);
+        // Five times as many as are asked about at once: the others give up waiting when their second is over, and never ask.
+        Task<BanStatus>[] all = [.. Enumerable.Range(0, 320).Select(i => gatekeeper.AskAsync($"0x{i:x40}"))];
+        Assert.All(await Task.WhenAll(all), s => Assert.Equal(BanStatus.Unknown, s));
+        Assert.Equal(320, gatekeeper.Unanswered);
+        Assert.InRange(server.Requests.Count, 1, 128);
+        never.SetResult();
     }
 }

@@ -18,17 +18,17 @@ public class ConnectionTests(SharedServer shared) : IClassFixture<SharedServer>
         await using NatsConnection asking = await ConnectAsync(), answering = await ConnectAsync();
         answering.Subscribe("double", m =>
         {
-            Assert.True(NatsHeaders.TryGet(m.Headers, "Kind"u8, out ReadOnlySpan<byte> kind));
+            Assert.True(Archipelago.Messaging.BusHeaders.TryGet(m.Headers, "Kind"u8, out ReadOnlySpan<byte> kind));
             int number = int.Parse(Encoding.UTF8.GetString(m.Payload), System.Globalization.CultureInfo.InvariantCulture);
             string answer = $"{2 * number} {Encoding.UTF8.GetString(kind)}";
-            ValueTask sent = answering.PublishAsync(Encoding.UTF8.GetString(m.ReplyTo), Encoding.UTF8.GetBytes(answer), headers: NatsHeaders.Of("Answer", "yes"));
+            ValueTask sent = answering.PublishAsync(Encoding.UTF8.GetString(m.ReplyTo), Encoding.UTF8.GetBytes(answer), headers: Archipelago.Messaging.BusHeaders.Of("Answer", "yes"));
             Assert.True(sent.IsCompletedSuccessfully);
         });
         await answering.FlushAsync();
         NatsReply[] replies = await Task.WhenAll(Enumerable.Range(0, 100).Select(i =>
-            asking.RequestAsync("double", Encoding.UTF8.GetBytes($"{i}"), TimeSpan.FromSeconds(10), NatsHeaders.Of("Kind", "number"))));
+            asking.RequestAsync("double", Encoding.UTF8.GetBytes($"{i}"), TimeSpan.FromSeconds(10), Archipelago.Messaging.BusHeaders.Of("Kind", "number"))));
         Assert.Equal(Enumerable.Range(0, 100).Select(i => $"{2 * i} number"), replies.Select(r => Encoding.UTF8.GetString(r.Payload)));
-        Assert.All(replies, r => Assert.True(NatsHeaders.TryGet(r.Headers, "Answer"u8, out _)));
+        Assert.All(replies, r => Assert.True(Archipelago.Messaging.BusHeaders.TryGet(r.Headers, "Answer"u8, out _)));
     }
 
     [Fact]

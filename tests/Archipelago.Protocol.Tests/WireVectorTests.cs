@@ -108,6 +108,8 @@ public class WireVectorTests
         JsonElement vector = Find(name);
         byte[] frame = Hex(vector.GetProperty("hex").GetString()!);
         byte[] payload = ServerPacket.Parser.ParseFrom(frame).IslandChanged.ToByteArray();
-        Assert.Equal(frame, ServerFrames.IslandChanged(payload));
+        byte[] framed = new byte[ServerFrames.IslandChangedLength(payload.Length)];
+        ServerFrames.WriteIslandChanged(payload, framed);
+        Assert.Equal(frame, framed);
     }
 }

@@ -193,7 +193,7 @@ public class ServiceTests
 
         public List<(string Subject, byte[] Payload)> Kept { get; } = [];
 
-        public ValueTask PublishAsync(string subject, ReadOnlyMemory<byte> payload, WhenDisconnected whenDisconnected, CancellationToken cancellationToken)
+        public ValueTask PublishAsync(string subject, ReadOnlyMemory<byte> payload, WhenDisconnected whenDisconnected, CancellationToken cancellationToken, ReadOnlyMemory<byte> headers)
         {
             Published++;
             if (MaxPayload < int.MaxValue)

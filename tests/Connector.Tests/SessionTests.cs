@@ -12,101 +12,8 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace Archipelago.Connector.Tests;
 
 /// <summary>The state machine of a session, without a network.</summary>
-public sealed class SessionTests : IDisposable
+public sealed class SessionTests : SessionTestBase
 {
-    private readonly ManualClock clock = new();
-    private readonly IMessageBus bus;
-    private readonly List<string> published = [];
-    private readonly List<byte[]> payloads = [];
-    private readonly ServiceProvider meters = new ServiceCollection().AddMetrics().BuildServiceProvider();
-    private readonly EthereumKey owner = EthereumKey.Create();
-    private SessionServices services;
-
-    public SessionTests()
-    {
-        var broker = new InProcessBroker();
-        bus = broker.Connect();
-        bus.Subscribe("peer.>", m =>
-        {
-            published.Add(System.Text.Encoding.UTF8.GetString(m.Subject));
-            payloads.Add(m.Payload.ToArray());
-        });
-        services = Services([]);
-    }
-
-    public void Dispose()
-    {
-        meters.Dispose();
-        owner.Dispose();
-    }
-
-    private SessionServices Services(Dictionary<string, string> values)
-    {
-        values.TryAdd("DENYLIST_URL", "");
-        Settings settings = RunningHost.Settings(values);
-        ConnectorOptions options = ConnectorOptions.Read(settings);
-        var throttle = new LogThrottle(clock, TimeSpan.FromSeconds(10));
-        var registry = new SessionRegistry();
-        return new SessionServices(
-            registry,
-            bus,
-            new DenyList(options, clock, throttle, NullLogger<DenyList>.Instance),
-            new Gatekeeper(settings.HttpUrl("COMMS_GATEKEEPER_URL"), throttle, NullLogger<Gatekeeper>.Instance),
-            options,
-            new SessionMetrics(meters.GetRequiredService<System.Diagnostics.Metrics.IMeterFactory>(), registry),
-            clock);
-    }
-
-    private sealed class FakeSocket : ISessionSocket
-    {
-        public List<ServerPacket> Sent { get; } = [];
-
-        public CloseReason? Closed { get; private set; }
-
-        public bool TrySend(ReadOnlyMemory<byte> frame)
-        {
-            if (Closed is not null)
-                return false;
-            Sent.Add(ServerPacket.Parser.ParseFrom(frame.Span));
-            return true;
-        }
-
-        public void Close(CloseReason reason) => Closed ??= reason;
-    }
-
-    private (Session Session, FakeSocket Socket) Open()
-    {
-        var socket = new FakeSocket();
-        return (new Session(services, socket), socket);
-    }
-
-    private static ValueTask Send(Session session, ClientPacket packet) => session.HandleAsync(packet.ToByteArray(), default);
-
-    private static ClientPacket Request(string address) => new() { ChallengeRequest = new ChallengeRequestMessage { Address = address } };
-
-    private static ClientPacket Beat(float x, string? room = null)
-    {
-        var heartbeat = new Heartbeat { Position = new Position { X = x } };
-        if (room is not null)
-            heartbeat.DesiredRoom = room;
-        return new ClientPacket { Heartbeat = heartbeat };
-    }
-
-    private ClientPacket Signed(FakeSocket socket, EthereumKey? key = null)
-    {
-        using var identity = new EphemeralIdentity(key ?? owner, clock.GetUtcNow().AddHours(1));
-        return new ClientPacket { SignedChallenge = new SignedChallengeMessage { AuthChainJson = identity.SignChain(socket.Sent[^1].ChallengeResponse.ChallengeToSign) } };
-    }
-
-    private async Task<(Session Session, FakeSocket Socket)> WelcomedAsync(EthereumKey? key = null)
-    {
-        (Session session, FakeSocket socket) = Open();
-        await Send(session, Request((key ?? owner).Address));
-        await Send(session, Signed(socket, key));
-        Assert.Equal((key ?? owner).Address, socket.Sent[^1].Welcome.PeerId);
-        return (session, socket);
-    }
-
     [Fact]
     public async Task Who_signs_the_challenge_is_let_in_and_heard()
     {
@@ -114,8 +21,8 @@ public sealed class SessionTests : IDisposable
         Assert.Matches("^dcl-[0-9a-f]{64}$", socket.Sent[0].ChallengeResponse.ChallengeToSign);
         Assert.False(socket.Sent[0].ChallengeResponse.AlreadyConnected);
         await Send(session, Beat(3));
-        Assert.Equal([$"peer.{owner.Address}.connect", $"peer.{owner.Address}.heartbeat"], published);
-        Assert.Equal(3, Heartbeat.Parser.ParseFrom(payloads[1]).Position.X);
+        Assert.Equal([$"peer.{Owner.Address}.connect", $"peer.{Owner.Address}.heartbeat"], Published);
+        Assert.Equal(3, Heartbeat.Parser.ParseFrom(Payloads[1]).Position.X);
         Assert.Null(socket.Closed);
     }
 
@@ -125,7 +32,7 @@ public sealed class SessionTests : IDisposable
         (Session session, FakeSocket socket) = Open();
         await Send(session, Request("0x00000000000000000000000000000000000000AA"));
         await Send(session, Signed(socket));
-        Assert.Equal(owner.Address, socket.Sent[^1].Welcome.PeerId);
+        Assert.Equal(Owner.Address, socket.Sent[^1].Welcome.PeerId);
     }
 
     [Fact]
@@ -133,8 +40,8 @@ public sealed class SessionTests : IDisposable
     {
         (Session first, FakeSocket one) = Open();
         (Session second, FakeSocket two) = Open();
-        await Send(first, Request(owner.Address));
-        await Send(second, Request(owner.Address));
+        await Send(first, Request(Owner.Address));
+        await Send(second, Request(Owner.Address));
         Assert.NotEqual(one.Sent[0].ChallengeResponse.ChallengeToSign, two.Sent[0].ChallengeResponse.ChallengeToSign);
         await Send(second, Signed(one));
         Assert.Equal(CloseReason.BadAuthentication, two.Closed);
@@ -162,10 +69,10 @@ public sealed class SessionTests : IDisposable
             await Send(session, packet);
             Assert.Equal(CloseReason.UnexpectedPacket, socket.Closed);
         }
-        foreach (ClientPacket packet in (ClientPacket[])[Beat(1), new(), Request(owner.Address)])
+        foreach (ClientPacket packet in (ClientPacket[])[Beat(1), new(), Request(Owner.Address)])
         {
             (Session session, FakeSocket socket) = Open();
-            await Send(session, Request(owner.Address));
+            await Send(session, Request(Owner.Address));
             await Send(session, packet);
             Assert.Equal(CloseReason.UnexpectedPacket, socket.Closed);
         }
@@ -178,12 +85,12 @@ public sealed class SessionTests : IDisposable
     public async Task A_chain_that_proves_nothing_closes_without_saying_why(string chain)
     {
         (Session session, FakeSocket socket) = Open();
-        await Send(session, Request(owner.Address));
+        await Send(session, Request(Owner.Address));
         chain = chain.Replace("CHALLENGE", socket.Sent[0].ChallengeResponse.ChallengeToSign, StringComparison.Ordinal);
         await Send(session, new ClientPacket { SignedChallenge = new SignedChallengeMessage { AuthChainJson = chain } });
         Assert.Equal(CloseReason.BadAuthentication, socket.Closed);
         await session.EndAsync();
-        Assert.Empty(published);
+        Assert.Empty(Published);
     }
 
     [Theory]
@@ -194,8 +101,8 @@ public sealed class SessionTests : IDisposable
     {
         (Session session, FakeSocket socket) = stage == 2 ? await WelcomedAsync() : Open();
         if (stage == 1)
-            await Send(session, Request(owner.Address));
-        await session.HandleAsync(new byte[] { 1, 2, 3, 4, 5, 6 }, default);
+            await Send(session, Request(Owner.Address));
+        await session.HandleAsync(new byte[] { 1, 2, 3, 4, 5, 6 });
         Assert.Equal(new CloseReason(1007, "Cannot decode ClientPacket"), socket.Closed);
     }
 
@@ -203,10 +110,10 @@ public sealed class SessionTests : IDisposable
     public async Task Other_packets_after_the_welcome_are_ignored()
     {
         (Session session, FakeSocket socket) = await WelcomedAsync();
-        await Send(session, Request(owner.Address));
+        await Send(session, Request(Owner.Address));
         await Send(session, new ClientPacket());
         Assert.Null(socket.Closed);
-        Assert.Equal([$"peer.{owner.Address}.connect"], published);
+        Assert.Equal([$"peer.{Owner.Address}.connect"], Published);
     }
 
     [Theory]
@@ -216,10 +123,9 @@ public sealed class SessionTests : IDisposable
     {
         (Session session, FakeSocket socket) = await WelcomedAsync();
         await Send(session, Beat(x));
-        Assert.Equal([$"peer.{owner.Address}.connect"], published);
+        Assert.Equal([$"peer.{Owner.Address}.connect"], Published);
         Assert.Null(socket.Closed);
-        using var exporter = new PrometheusExporter(meters.GetRequiredService<System.Diagnostics.Metrics.IMeterFactory>());
-        Assert.Contains("archipelago_heartbeats_dropped_total 1\n", exporter.Scrape(), StringComparison.Ordinal);
+        Assert.Contains("archipelago_heartbeats_dropped_total{reason=\"not_finite\"} 1\n", Scrape(), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -229,14 +135,14 @@ public sealed class SessionTests : IDisposable
         Task? young = null;
         FakeSocket? youngSocket = null;
         // In the middle of announcing the departure, the same person comes back on another thread.
-        using IDisposable _ = bus.Subscribe("peer.*.disconnect", _ =>
+        using IDisposable _ = Wire.Subscribe("peer.*.disconnect", _ =>
         {
             if (young is not null)
                 return;
             (Session session, youngSocket) = Open();
             young = Task.Run(async () =>
             {
-                await Send(session, Request(owner.Address));
+                await Send(session, Request(Owner.Address));
                 await Send(session, Signed(youngSocket));
                 await Send(session, Beat(1));
             });
@@ -245,18 +151,18 @@ public sealed class SessionTests : IDisposable
         await old.EndAsync();
         await young!;
         Assert.Equal(ServerPacket.MessageOneofCase.Welcome, youngSocket!.Sent[^1].MessageCase);
-        Assert.Equal(["connect", "disconnect", "connect", "heartbeat"], published.Select(subject => subject[$"peer.{owner.Address}.".Length..]));
-        Assert.True(services.Registry.IsConnected(owner.Address));
+        Assert.Equal(["connect", "disconnect", "connect", "heartbeat"], Words());
+        Assert.True(connector.Registry.IsConnected(Owner.Address));
     }
 
     [Fact]
     public async Task A_session_asks_for_its_island_until_it_has_heard_of_one_and_then_now_and_again_and_passes_none_on_twice()
     {
         (Session session, FakeSocket socket) = await WelcomedAsync();
-        string Asked() => string.Join(' ', published.Select((subject, i) => (subject, i)).Where(p => p.subject.EndsWith(".ask", StringComparison.Ordinal)).Select(p => $"[{System.Text.Encoding.UTF8.GetString(payloads[p.i])}]"));
+        string Asked() => string.Join(' ', Published.Select((subject, i) => (subject, i)).Where(p => p.subject.EndsWith(".ask", StringComparison.Ordinal)).Select(p => $"[{System.Text.Encoding.UTF8.GetString(Payloads[p.i])}]"));
         async Task AfterAsync(int seconds)
         {
-            clock.Advance(TimeSpan.FromSeconds(seconds));
+            Clock.Advance(TimeSpan.FromSeconds(seconds));
             await session.CompareIslandAsync(default);
         }
         await AfterAsync(10);
@@ -289,8 +195,8 @@ public sealed class SessionTests : IDisposable
     public async Task Unknown_fields_do_not_reach_the_bus()
     {
         (Session session, _) = await WelcomedAsync();
-        await session.HandleAsync(Convert.FromHexString("1a130a0f0d0000803f15000000401d000040401a00f80601"), default);
-        Assert.Equal("0a0f0d0000803f15000000401d00004040", Convert.ToHexStringLower(payloads[1]));
+        await session.HandleAsync(Convert.FromHexString("1a130a0f0d0000803f15000000401d000040401a00f80601"));
+        Assert.Equal("0a0f0d0000803f15000000401d00004040", Convert.ToHexStringLower(Payloads[1]));
     }
 
     [Fact]
@@ -298,20 +204,20 @@ public sealed class SessionTests : IDisposable
     {
         (Session old, FakeSocket oldSocket) = await WelcomedAsync();
         (Session young, FakeSocket youngSocket) = Open();
-        await Send(young, Request(owner.Address.ToUpperInvariant().Replace("0X", "0x", StringComparison.Ordinal)));
+        await Send(young, Request(Owner.Address.ToUpperInvariant().Replace("0X", "0x", StringComparison.Ordinal)));
         Assert.True(youngSocket.Sent[0].ChallengeResponse.AlreadyConnected);
         await Send(young, Signed(youngSocket));
         Assert.Equal(KickedReason.KrNewSession, oldSocket.Sent[^1].Kicked.Reason);
         Assert.Equal(CloseReason.NewSession, oldSocket.Closed);
         await Send(young, Beat(1));
         await old.EndAsync(); // its socket closes late
-        Assert.Equal(["connect", "disconnect", "connect", "heartbeat"], published.Select(subject => subject[$"peer.{owner.Address}.".Length..]));
-        Assert.True(services.Registry.TryFind(owner.Address, out Session? found));
+        Assert.Equal(["connect", "disconnect", "superseded", "connect", "heartbeat"], Words());
+        Assert.True(connector.Registry.TryFind(System.Text.Encoding.ASCII.GetBytes(Owner.Address), out Session? found));
         Assert.Same(young, found);
         await young.EndAsync();
         await young.EndAsync();
-        Assert.Equal(5, published.Count);
-        Assert.Equal(0, services.Registry.Count);
+        Assert.Equal(6, Published.Count);
+        Assert.Equal(0, connector.Registry.Count);
     }
 
     [Fact]
@@ -319,16 +225,16 @@ public sealed class SessionTests : IDisposable
     {
         (_, FakeSocket silent) = Open();
         (Session half, FakeSocket halfSocket) = Open();
-        clock.Advance(TimeSpan.FromSeconds(59));
-        await Send(half, Request(owner.Address));
-        clock.Advance(TimeSpan.FromSeconds(1));
+        Clock.Advance(TimeSpan.FromSeconds(59));
+        await Send(half, Request(Owner.Address));
+        Clock.Advance(TimeSpan.FromSeconds(1));
         Assert.Equal(CloseReason.HandshakeTimeout, silent.Closed);
         Assert.Null(halfSocket.Closed);
-        clock.Advance(TimeSpan.FromSeconds(59));
+        Clock.Advance(TimeSpan.FromSeconds(59));
         Assert.Equal(CloseReason.HandshakeTimeout, halfSocket.Closed);
 
         (_, FakeSocket welcomed) = await WelcomedAsync();
-        clock.Advance(TimeSpan.FromHours(5));
+        Clock.Advance(TimeSpan.FromHours(5));
         Assert.Null(welcomed.Closed);
     }
 
@@ -351,10 +257,10 @@ public sealed class SessionTests : IDisposable
     public async Task The_denied_are_turned_away_by_claim_and_by_signature()
     {
         using EthereumKey other = EthereumKey.Create();
-        await using StubServer list = await StubServer.StartAsync(c => c.Response.WriteAsync($$"""{"users":[{"wallet":"{{owner.Address.ToUpperInvariant()}}"},{"x":1},7]}"""));
-        services = Services(new() { ["DENYLIST_URL"] = list.Url });
+        await using StubServer list = await StubServer.StartAsync(c => c.Response.WriteAsync($$"""{"users":[{"wallet":"{{Owner.Address.ToUpperInvariant()}}"},{"x":1},7]}"""));
+        connector = Start(new() { ["DENYLIST_URL"] = list.Url });
         (Session claims, FakeSocket claimsSocket) = Open();
-        await Send(claims, Request(owner.Address));
+        await Send(claims, Request(Owner.Address));
         Assert.Equal(CloseReason.NotAllowed, claimsSocket.Closed);
 
         (Session signs, FakeSocket signsSocket) = Open();
@@ -367,21 +273,25 @@ public sealed class SessionTests : IDisposable
     [Fact]
     public async Task A_deny_list_that_cannot_be_read_keeps_the_last_good_one()
     {
-        string body = $$"""{"users":[{"wallet":"{{owner.Address}}"}]}""";
+        string body = $$"""{"users":[{"wallet":"{{Owner.Address}}"}]}""";
         await using StubServer list = await StubServer.StartAsync(c => c.Response.WriteAsync(body));
-        services = Services(new() { ["DENYLIST_URL"] = list.Url });
-        Assert.True(await services.DenyList.ContainsAsync(owner.Address, default));
+        connector = Start(new() { ["DENYLIST_URL"] = list.Url });
+        Assert.True(await IsDeniedAsync());
         foreach (string bad in (string[])["nonsense", "{}", """{"users":7}""", "[]"])
         {
             body = bad;
-            clock.Advance(TimeSpan.FromMinutes(5));
-            Assert.True(await services.DenyList.ContainsAsync(owner.Address, default));
+            Clock.Advance(TimeSpan.FromMinutes(5));
+            Assert.True(await IsDeniedAsync());
+            await connector.DenyList.Fetch;
+            Assert.True(await IsDeniedAsync());
         }
         body = """{"users":[]}""";
-        clock.Advance(TimeSpan.FromMinutes(4));
-        Assert.True(await services.DenyList.ContainsAsync(owner.Address, default));
-        clock.Advance(TimeSpan.FromMinutes(1));
-        Assert.False(await services.DenyList.ContainsAsync(owner.Address, default));
+        Clock.Advance(TimeSpan.FromMinutes(4));
+        Assert.True(await IsDeniedAsync());
+        Clock.Advance(TimeSpan.FromMinutes(1));
+        await IsDeniedAsync();
+        await connector.DenyList.Fetch;
+        Assert.False(await IsDeniedAsync());
         Assert.Equal(6, list.Requests.Count);
     }
 
@@ -390,17 +300,17 @@ public sealed class SessionTests : IDisposable
     {
         bool banned = false;
         await using StubServer gatekeeper = await StubServer.StartAsync(c => c.Response.WriteAsync(banned ? """{"data":{"isBanned":true}}""" : "{}"));
-        services = Services(new() { ["COMMS_GATEKEEPER_URL"] = gatekeeper.Url });
+        connector = Start(new() { ["COMMS_GATEKEEPER_URL"] = gatekeeper.Url });
         (_, FakeSocket inside) = await WelcomedAsync();
         banned = true;
-        using (var sweep = new BanSweep(services.Registry, services.Gatekeeper, services.Options, clock))
+        using (var sweep = new BanSweep(connector.Registry, connector.Gatekeeper, connector.Options, Clock))
             await sweep.SweepAsync(default);
         Assert.Equal(CloseReason.NotAllowed, inside.Closed);
         Assert.Equal(ServerPacket.MessageOneofCase.Kicked, inside.Sent[^1].MessageCase);
-        Assert.Equal([$"peer.{owner.Address}.connect", $"peer.{owner.Address}.disconnect"], published);
+        Assert.Equal([$"peer.{Owner.Address}.connect", $"peer.{Owner.Address}.disconnect"], Published);
 
         (Session outside, FakeSocket outsideSocket) = Open();
-        await Send(outside, Request(owner.Address));
+        await Send(outside, Request(Owner.Address));
         await Send(outside, Signed(outsideSocket));
         Assert.Equal(ServerPacket.MessageOneofCase.Kicked, outsideSocket.Sent[^1].MessageCase);
         Assert.Equal(CloseReason.NotAllowed, outsideSocket.Closed);

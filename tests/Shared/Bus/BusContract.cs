@@ -133,6 +133,24 @@ public abstract class BusContract
     }
 
     [Fact]
+    public async Task Headers_arrive_beside_the_payload_and_their_absence_is_empty()
+    {
+        await using IMessageBus a = await ConnectAsync(), b = await ConnectAsync();
+        Inbox inbox = new();
+        using IDisposable _ = b.Subscribe("head", m => inbox.Take(new BusMessage(BusHeaders.TryGet(m.Headers, "Kind"u8, out ReadOnlySpan<byte> kind) ? kind : "none"u8, m.Payload)));
+        await b.FlushAsync();
+        await a.PublishAsync("head", Bytes("x"), headers: BusHeaders.Of("Kind", "large one"));
+        await a.PublishAsync("head", Bytes("y"));
+        Assert.Equal([("large one", "x"), ("none", "y")], (await inbox.AwaitAsync(2)).Select(m => (m.Subject, System.Text.Encoding.UTF8.GetString(m.Payload))));
+    }
+
+    [Theory]
+    [InlineData("", "x")]
+    [InlineData("a b", "x")]
+    [InlineData("a", "x\r\ny")]
+    public void A_header_that_would_break_the_block_is_refused(string name, string value) => Assert.ThrowsAny<ArgumentException>(() => BusHeaders.Of(name, value));
+
+    [Fact]
     public async Task A_handler_that_throws_stops_nobody()
     {
         await using IMessageBus a = await ConnectAsync(), b = await ConnectAsync();

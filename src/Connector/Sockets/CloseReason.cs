@@ -21,11 +21,17 @@ internal readonly record struct CloseReason(int Code, string Text)
 
     public static CloseReason TooSlow => new(1008, "Reads too slowly");
 
-    public static CloseReason TooBig => new(1009, "Message over 16384 bytes");
+    public static CloseReason TooBig => new(1009, "Message too big");
 
     public static CloseReason InternalError => new(1011, "Internal error");
 
     public static CloseReason Restart => new(1012, "Server restarts, connect again");
+
+    public static CloseReason Busy => new(1013, "Try again later");
+
+    public static CloseReason Crowded => new(1013, "Too many connections wait, try again later");
+
+    public static CloseReason CoolingDown => new(1013, "A newer session has just begun, try again later");
 
     public static CloseReason Answer => new(1000, "");
 }

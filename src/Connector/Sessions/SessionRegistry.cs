@@ -1,12 +1,19 @@
 using System.Collections.Concurrent;
+using System.Diagnostics.CodeAnalysis;
+using System.Text;
 
 namespace Archipelago.Connector;
 
 /// <summary>Who is in: one session an address. Finding takes no lock; registering and leaving lock out one another.</summary>
 internal sealed class SessionRegistry
 {
+    private const int LongestAddress = 64;
+
     private readonly ConcurrentDictionary<string, Session> byAddress = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, Session>.AlternateLookup<ReadOnlySpan<char>> byText;
     private readonly Lock changing = new();
+
+    public SessionRegistry() => byText = byAddress.GetAlternateLookup<ReadOnlySpan<char>>();
 
     public int Count => byAddress.Count;
 
@@ -14,7 +21,15 @@ internal sealed class SessionRegistry
 
     public bool IsConnected(string address) => byAddress.ContainsKey(address);
 
-    public bool TryFind(string address, out Session? session) => byAddress.TryGetValue(address, out session);
+    /// <summary>Finds a session by the bytes of its address, as they stand in a subject. Allocates nothing.</summary>
+    public bool TryFind(ReadOnlySpan<byte> address, [NotNullWhen(true)] out Session? session)
+    {
+        session = null;
+        if (address.Length > LongestAddress)
+            return false;
+        Span<char> text = stackalloc char[LongestAddress];
+        return Ascii.ToUtf16(address, text, out int length) == System.Buffers.OperationStatus.Done && byText.TryGetValue(text[..length], out session);
+    }
 
     /// <summary>Gives the address to this session; returns the one that had it, which the caller must end.</summary>
     public Session? Register(string address, Session session)

@@ -13,7 +13,7 @@ internal sealed class BanSweep(SessionRegistry registry, Gatekeeper gatekeeper, 
             new ParallelOptions { MaxDegreeOfParallelism = QuestionsAtOnce, CancellationToken = cancellationToken },
             async (session, token) =>
             {
-                if (session.Address.Length > 0 && await gatekeeper.IsBannedAsync(session.Address, token))
+                if (session.IsCompleted && await gatekeeper.AskAsync(session.Address, token) == BanStatus.Banned)
                     await session.KickAsync(CloseReason.NotAllowed);
             });
 

@@ -15,30 +15,36 @@ internal sealed partial class DenyList(ConnectorOptions options, TimeProvider cl
 
     private readonly HttpClient http = new() { Timeout = TimeLimit, MaxResponseContentBufferSize = MaxBytes };
     private readonly Lock fetching = new();
-    private volatile HashSet<string> wallets = [];
+    private volatile HashSet<string>? wallets;
     private Task fetch = Task.CompletedTask;
-    private long fetchedAt;
-    private bool fetchedOnce;
+    private long nextFetch = long.MinValue;
 
-    /// <summary>True when the address, in lower case, is denied.</summary>
-    public async ValueTask<bool> ContainsAsync(string address, CancellationToken cancellationToken)
+    /// <summary>Whether the address, in lower case, is denied; unknown while no list could be read yet.</summary>
+    public async ValueTask<BanStatus> CheckAsync(string address)
     {
         if (options.DenyListUrl is null)
-            return false;
-        Task running;
+            return BanStatus.NotBanned;
+        if (Volatile.Read(ref nextFetch) <= clock.GetTimestamp())
+            BeginFetch(options.DenyListUrl);
+        // Only the first list is waited for; a later one takes the place of the one before when it is there.
+        if (wallets is null)
+            await Fetch;
+        return wallets is not { } known ? BanStatus.Unknown : known.Contains(address) ? BanStatus.Banned : BanStatus.NotBanned;
+    }
+
+    private void BeginFetch(string url)
+    {
         lock (fetching)
         {
-            if (fetch.IsCompleted && (!fetchedOnce || clock.GetElapsedTime(fetchedAt) >= Lifetime))
-            {
-                fetchedOnce = true;
-                fetchedAt = clock.GetTimestamp();
-                fetch = FetchAsync(options.DenyListUrl);
-            }
-            running = fetch;
+            if (!fetch.IsCompleted || nextFetch > clock.GetTimestamp())
+                return;
+            nextFetch = clock.GetTimestamp() + (long)(Lifetime.TotalSeconds * clock.TimestampFrequency);
+            fetch = FetchAsync(url);
         }
-        await running.WaitAsync(cancellationToken);
-        return wallets.Contains(address);
     }
+
+    /// <summary>Completes when the latest fetch has.</summary>
+    internal Task Fetch => Volatile.Read(ref fetch);
 
     public void Dispose() => http.Dispose();
 
@@ -73,7 +79,7 @@ internal sealed partial class DenyList(ConnectorOptions options, TimeProvider cl
     private void Warn(string url, string reason)
     {
         if (throttle.ShouldLog("deny list", out _))
-            LogKept(log, url, reason, wallets.Count);
+            LogKept(log, url, reason, wallets?.Count ?? 0);
     }
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "The deny list at {Url} could not be read ({Reason}); the last one, of {Count} wallets, holds.")]

@@ -1,0 +1,43 @@
+namespace Archipelago.Connector;
+
+/// <summary>Looks at all sockets once a second, which costs less than a timer each: cuts those whose clients do not read, or do not answer a close.</summary>
+internal sealed class SocketSweep(SocketSet sockets, ConnectorOptions options, SessionMetrics metrics, TimeProvider clock) : BackgroundService
+{
+    private static readonly TimeSpan Period = TimeSpan.FromSeconds(1);
+
+    /// <summary>What is queued and the closing handshake get this long.</summary>
+    private static readonly TimeSpan CloseTimeLimit = TimeSpan.FromSeconds(5);
+
+    /// <summary>Strangers get less, since closing must make room.</summary>
+    private static readonly TimeSpan StrangersCloseTimeLimit = TimeSpan.FromSeconds(1);
+
+    private TimeSpan SendTimeLimit => TimeSpan.FromMilliseconds(options.SendTimeout.Threshold);
+
+    public void Sweep()
+    {
+        foreach ((WebSocketConnection connection, Session session) in sockets.All)
+        {
+            TimeSpan closing = connection.Closing;
+            if (closing > (session.Address.Length > 0 ? CloseTimeLimit : StrangersCloseTimeLimit))
+                connection.Abort();
+            else if (closing == TimeSpan.Zero && connection.Stalled > SendTimeLimit)
+                GiveUp(connection, session);
+        }
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var timer = new PeriodicTimer(Period, clock);
+        while (await timer.WaitForNextTickAsync(stoppingToken))
+            Sweep();
+    }
+
+    private void GiveUp(WebSocketConnection connection, Session session)
+    {
+        metrics.Refused(LimitKind.SendTimeout);
+        if (!options.SendTimeout.IsEnforced)
+            return;
+        connection.Close(CloseReason.TooSlow);
+        _ = session.EndAsync();
+    }
+}

@@ -1,0 +1,267 @@
+using Archipelago.Ethereum;
+using Archipelago.Messaging;
+using Archipelago.Protocol;
+using Decentraland.Kernel.Comms.V3;
+using Google.Protobuf;
+
+namespace Archipelago.Connector.Tests;
+
+/// <summary>One person, one session, wherever it is.</summary>
+public sealed class SupersedeTests : SessionTestBase
+{
+    private static bool WasKicked(FakeSocket socket) => socket.Sent[^1].MessageCase == ServerPacket.MessageOneofCase.Kicked && socket.Closed == CloseReason.NewSession;
+
+    private void Later() => Clock.Advance(TimeSpan.FromSeconds(10));
+
+    [Fact]
+    public async Task A_session_at_another_Connector_ends_the_earlier_one_and_its_late_close_is_no_departure()
+    {
+        TestConnector other = Start([]);
+        (Session old, FakeSocket oldSocket) = await WelcomedAsync();
+        await Send(old, Beat(1));
+        Later();
+        (Session young, FakeSocket youngSocket) = await WelcomedAsync(at: other);
+        Assert.True(WasKicked(oldSocket));
+        Assert.Equal(0, connector.Registry.Count);
+        await old.EndAsync(); // its socket closes late
+        await Send(old, Beat(2));
+        await Send(young, Beat(3));
+        Assert.Equal(["connect", "heartbeat", "connect", "superseded", "heartbeat"], Words());
+        Assert.Null(youngSocket.Closed);
+        await young.EndAsync();
+        Assert.Equal("disconnect", Words().Last());
+        Assert.Contains("archipelago_sessions_superseded_total 1\n", Scrape(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task The_announcement_carries_the_sessions_key_and_a_header_of_ours()
+    {
+        using EphemeralIdentity device = Device();
+        (string Key, bool Named) announced = ("", false);
+        using IDisposable _ = Wire.Subscribe(Subjects.AllConnects, m => announced = (System.Text.Encoding.UTF8.GetString(m.Payload), SessionStamp.TryRead(m.Headers, out SessionStamp _)));
+        Session session = (await AnsweredAsync(device: device)).Session;
+        string chain = device.SignChain("x");
+        Assert.Contains(announced.Key, chain, StringComparison.OrdinalIgnoreCase);
+        Assert.NotEqual(Owner.Address, announced.Key);
+        Assert.True(EthereumAddress.IsAddress(announced.Key) && announced.Named);
+
+        Assert.True(session.HasKey(System.Text.Encoding.UTF8.GetBytes(announced.Key)));
+        Assert.False(session.HasKey("0xother"u8));
+    }
+
+    [Fact]
+    public async Task An_island_change_for_one_session_reaches_that_session_alone()
+    {
+        using EphemeralIdentity device = Device();
+        string key = "";
+        using IDisposable _ = Wire.Subscribe(Subjects.AllConnects, m => key = System.Text.Encoding.UTF8.GetString(m.Payload));
+        (Session session, FakeSocket socket) = await AnsweredAsync(device: device);
+        var relay = new IslandChangeRelay(connector.Services.Bus, connector.Registry);
+        await relay.StartAsync(default);
+        int before = socket.Sent.Count;
+        await Wire.PublishAsync(Subjects.IslandChanged(Owner.Address, "0xanother"), new IslandChangedMessage { IslandId = "I1" }.ToByteArray());
+        await Wire.PublishAsync(Subjects.IslandChanged(Owner.Address, key), new IslandChangedMessage { IslandId = "I2" }.ToByteArray());
+        await Wire.PublishAsync(Subjects.IslandChanged(Owner.Address), new IslandChangedMessage { IslandId = "I3" }.ToByteArray());
+        await Wire.PublishAsync(Subjects.IslandChanged("0xnobody"), new IslandChangedMessage { IslandId = "I4" }.ToByteArray());
+        Assert.Equal(["I2", "I3"], socket.Sent.Skip(before).Select(p => p.IslandChanged.IslandId));
+        await relay.StopAsync(default);
+        await session.EndAsync();
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Of_two_announcements_that_cross_exactly_one_session_stays(bool sameDevice)
+    {
+        using EphemeralIdentity device = Device();
+        // The bus of each Connector holds back what the other says, as it is on the way.
+        for (int round = 0; round < 20; round++)
+        {
+            var bus = new InProcessBroker();
+            await using TestConnector a = Hold(bus, out Action<bool> letThroughToA), b = Hold(bus, out Action<bool> letThroughToB);
+            (Session _, FakeSocket atA) = await AnsweredAsync(a, device: sameDevice ? device : null);
+            Clock.Advance(TimeSpan.FromMilliseconds(round % 3)); // the same millisecond, or not
+            (Session _, FakeSocket atB) = await AnsweredAsync(b, device: sameDevice ? device : null);
+            letThroughToA(true);
+            letThroughToB(true);
+            Assert.Equal(1, a.Registry.Count + b.Registry.Count);
+            Assert.Equal(a.Registry.Count == 0, WasKicked(atA));
+            Assert.Equal(b.Registry.Count == 0, WasKicked(atB));
+        }
+
+        TestConnector Hold(InProcessBroker broker, out Action<bool> letThrough)
+        {
+            var held = new HeldBus(broker.Connect(echo: false));
+            letThrough = held.Release;
+            return new TestConnector(held, Clock, []);
+        }
+    }
+
+    /// <summary>A bus on which messages take their time to arrive.</summary>
+    private sealed class HeldBus(IMessageBus inner) : IMessageBus
+    {
+        private readonly List<Action> arriving = [];
+        private bool released;
+
+        public bool IsConnected => true;
+
+        public int MaxPayload => inner.MaxPayload;
+
+        public void Release(bool all)
+        {
+            released = all;
+            arriving.ForEach(a => a());
+        }
+
+        public ValueTask PublishAsync(string subject, ReadOnlyMemory<byte> payload, WhenDisconnected whenDisconnected, CancellationToken cancellationToken, ReadOnlyMemory<byte> headers) =>
+            inner.PublishAsync(subject, payload, whenDisconnected, cancellationToken, headers);
+
+        public IDisposable Subscribe(string pattern, MessageHandler handler) => inner.Subscribe(pattern, m =>
+        {
+            (byte[] subject, byte[] payload, byte[] headers) = (m.Subject.ToArray(), m.Payload.ToArray(), m.Headers.ToArray());
+            if (released)
+                handler(m);
+            else
+                arriving.Add(() => handler(new BusMessage(subject, payload, headers)));
+        });
+
+        public Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+        public ValueTask DisposeAsync() => inner.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task A_newer_session_wins_over_an_older_one_whatever_their_clocks_say()
+    {
+        (Session _, FakeSocket socket) = await WelcomedAsync();
+        Later();
+        // The other Connector's clock is far behind.
+        await Wire.PublishAsync(Subjects.Connect(Owner.Address), "0xkey"u8.ToArray(), headers: new SessionStamp(5, 5).ToHeaders());
+        Assert.True(WasKicked(socket));
+    }
+
+    [Fact]
+    public async Task A_Connector_that_is_not_ours_is_believed()
+    {
+        (Session _, FakeSocket socket) = await WelcomedAsync();
+        await Wire.PublishAsync(Subjects.Connect(Owner.Address), "0xkey"u8.ToArray());
+        Assert.True(WasKicked(socket));
+    }
+
+    [Fact]
+    public async Task Two_sessions_whose_announcements_were_lost_notice_each_other_when_one_asks_for_its_island()
+    {
+        (Session session, FakeSocket socket) = await WelcomedAsync();
+        await Wire.PublishAsync(Subjects.Ask(Owner.Address), default, headers: new SessionStamp(5, 1).ToHeaders());
+        Assert.Null(socket.Closed); // the other is the older one, and will hear of it
+        await Wire.PublishAsync(Subjects.Ask(Owner.Address), default, headers: new SessionStamp(long.MaxValue, 1).ToHeaders());
+        Assert.True(WasKicked(socket));
+        await session.EndAsync();
+        Assert.DoesNotContain("disconnect", Words());
+    }
+
+    [Fact]
+    public async Task Twins_that_come_back_at_once_are_let_in_once_in_a_cool_down()
+    {
+        TestConnector other = Start([]);
+        using EphemeralIdentity ann = Device(), twin = Device();
+        int welcomed = 0;
+        (EphemeralIdentity Device, TestConnector At)[] clients = [(ann, connector), (twin, other)];
+        FakeSocket?[] inside = new FakeSocket?[2];
+        // Each comes back the moment that it finds itself outside, sixty seconds long, twenty times a second.
+        for (int step = 0; step < 60 * 20; step++)
+        {
+            for (int i = 0; i < 2; i++)
+            {
+                if (inside[i] is { Closed: null })
+                    continue;
+                (_, inside[i]) = await AnsweredAsync(clients[i].At, device: clients[i].Device);
+                welcomed += inside[i]!.Closed is null ? 1 : 0;
+            }
+            Clock.Advance(TimeSpan.FromMilliseconds(50));
+        }
+        // The first two at once, and then one every five seconds, where it would have been one in fifty milliseconds.
+        Assert.InRange(welcomed, 11, 14);
+        Assert.Equal(1, connector.Registry.Count + other.Registry.Count);
+        Assert.Contains("archipelago_limit_exceeded_total{limit=\"supersede_cooldown\"}", Scrape(), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Once_the_newer_session_has_gone_the_address_may_come_back_at_once(bool elsewhere)
+    {
+        TestConnector at = elsewhere ? Start([]) : connector;
+        await WelcomedAsync();
+        Later();
+        (Session young, _) = await WelcomedAsync(at: at);
+        (_, FakeSocket refused) = await AnsweredAsync();
+        Assert.Equal(CloseReason.CoolingDown, refused.Closed);
+        await young.EndAsync();
+        await WelcomedAsync();
+    }
+
+    [Fact]
+    public async Task A_cool_down_of_nothing_lets_everybody_in_and_counts_all_the_same()
+    {
+        connector = Start(new() { ["SUPERSEDE_COOLDOWN_MS"] = "0" });
+        await WelcomedAsync();
+        await WelcomedAsync();
+        await WelcomedAsync();
+        Assert.Contains("archipelago_limit_exceeded_total{limit=\"supersede_cooldown\"} 1\n", Scrape(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_cool_down_ends_after_its_time()
+    {
+        await WelcomedAsync();
+        await WelcomedAsync();
+        Clock.Advance(TimeSpan.FromMilliseconds(4999));
+        (_, FakeSocket refused) = await AnsweredAsync();
+        Assert.Equal(CloseReason.CoolingDown, refused.Closed);
+        Clock.Advance(TimeSpan.FromMilliseconds(1));
+        await WelcomedAsync();
+    }
+
+    [Fact]
+    public void A_stamp_is_later_than_all_that_were_heard_of_whatever_the_clocks_say()
+    {
+        var stamps = new SessionClock(Clock);
+        SessionStamp first = stamps.Next(), second = stamps.Next();
+        Assert.True(second.CompareTo(first) > 0);
+        // A Connector whose clock is ten minutes ahead, and one that is out of its mind.
+        SessionStamp ahead = new(second.Began + 600_000, ulong.MaxValue), mad = new(long.MaxValue - 1, 1);
+        stamps.Hear(ahead);
+        stamps.Hear(mad);
+        SessionStamp third = stamps.Next();
+        Assert.True(third.CompareTo(ahead) > 0);
+        Assert.True(third.CompareTo(mad) < 0);
+        stamps.Hear(first);
+        Assert.True(stamps.Next().CompareTo(third) > 0);
+    }
+
+    [Fact]
+    public async Task Who_moves_to_another_Connector_at_once_stays_there_whatever_the_clocks_say()
+    {
+        for (int i = 0; i < 20; i++)
+        {
+            using EthereumKey person = EthereumKey.Create();
+            TestConnector other = Start([]);
+            (_, FakeSocket first) = await WelcomedAsync(person);
+            (_, FakeSocket second) = await WelcomedAsync(person, other);
+            Assert.True(WasKicked(first));
+            Assert.Null(second.Closed);
+        }
+    }
+
+    [Fact]
+    public void Stamps_are_read_as_they_were_written_and_nothing_else_is_a_stamp()
+    {
+        var stamp = new SessionStamp(1_768_478_400_000, 0xFEDCBA9876543210);
+        Assert.True(SessionStamp.TryRead(stamp.ToHeaders(), out SessionStamp read));
+        Assert.Equal(stamp, read);
+        foreach (string text in (string[])["", "-", "1-", "-1", "1-x", "1-1 ", "1-1-1", "1", "99999999999999999999-1", "1-11111111111111111"])
+            Assert.Equal(text == "1-1 ", SessionStamp.TryRead(BusHeaders.Of(Subjects.SessionHeader, text), out _)); // white space around a value is none of it
+        Assert.False(SessionStamp.TryRead(default, out _));
+    }
+}
