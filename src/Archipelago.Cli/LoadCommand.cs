@@ -8,7 +8,7 @@ namespace Archipelago.Cli;
 /// <summary><c>load</c>: long runs that put the realm under load and faults, and say what held.</summary>
 internal static class LoadCommand
 {
-    public static Command Create() => new("load", "Long runs under load and faults.") { CreateProcesses(), CreateService() };
+    public static Command Create() => new("load", "Long runs under load and faults.") { CreateProcesses(), CreateService(), CreateConnector(), CreateSink() };
 
     private static Command CreateProcesses()
     {
@@ -38,6 +38,36 @@ internal static class LoadCommand
             Console.WriteLine(await load.RunAsync());
             return 0;
         }));
+        return command;
+    }
+
+    private static Command CreateConnector()
+    {
+        var clients = new Option<int>("--clients") { Description = "Honest clients.", DefaultValueFactory = _ => 2_000 };
+        var rate = new Option<double>("--rate") { Description = "Heartbeats a second of each.", DefaultValueFactory = _ => 1 };
+        var seconds = new Option<int>("--seconds") { Description = "How long it is measured.", DefaultValueFactory = _ => 60 };
+        var storm = new Option<int>("--storm") { Description = "Clients beside them who lose their connections and all come back within a second." };
+        var hostile = new Option<bool>("--hostile") { Description = "Strangers attack meanwhile: silence, slowness, garbage and bad signatures." };
+        var sink = new Option<bool>("--sink") { Description = "Measures a server beside it that only receives." };
+        clients.Require(n => n is >= 1 and <= 100_000, "--clients must be between 1 and 100000.");
+        rate.Require(n => n is >= 0 and <= 100, "--rate must be between 0 and 100.");
+        seconds.Require(n => n is >= 1 and <= 3600, "--seconds must be between 1 and 3600.");
+        storm.Require(n => n is >= 0 and <= 100_000, "--storm must be between 0 and 100000.");
+        var command = new Command("connector", "A Connector on a nats-server (which must be installed) under clients; one line of JSON.") { clients, rate, seconds, storm, hostile, sink };
+        command.SetAction(parsed => WithProgramsAsync(async () =>
+        {
+            await using var load = new ConnectorLoad(new ConnectorLoadOptions(
+                parsed.GetValue(clients), parsed.GetValue(rate), parsed.GetValue(seconds), parsed.GetValue(storm), parsed.GetValue(hostile), parsed.GetValue(sink)));
+            Console.WriteLine((await load.RunAsync()).ToJsonString());
+            return 0;
+        }));
+        return command;
+    }
+
+    private static Command CreateSink()
+    {
+        var command = new Command("sink", "A server that accepts WebSockets and only receives, to compare with.") { Hidden = true };
+        command.SetAction((_, stop) => WebSocketSink.RunAsync(stop));
         return command;
     }
 

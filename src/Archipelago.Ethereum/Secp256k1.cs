@@ -61,6 +61,9 @@ public static class Secp256k1
         return true;
     }
 
+    /// <summary>The public key of a secret, for loads and tests that make keys by the thousand. Takes a time that tells about the secret, so it is for secrets that are none.</summary>
+    internal static AffinePoint PublicKeyOf(in UInt256 secret) => MultiplyAdd(secret, Generator, default).ToAffine();
+
     /// <summary>g·G + k·P in one run of doublings, both scalars in signed windows (width-w non-adjacent form).</summary>
     private static JacobianPoint MultiplyAdd(in UInt256 g, in AffinePoint point, in UInt256 k)
     {

@@ -78,7 +78,7 @@ public sealed class ArchipelagoHost
         builder.Services.AddRouting().AddMetrics();
         builder.Services.AddSingleton(context).AddSingleton(context.Clock).AddSingleton(_ => context.Bus);
         builder.Services.AddSingleton(new LogThrottle(context.Clock, TimeSpan.FromSeconds(10)));
-        builder.Services.AddSingleton<PrometheusExporter>().AddSingleton<Health>();
+        builder.Services.AddSingleton<PrometheusExporter>().AddSingleton<RequestMetrics>().AddSingleton<Health>();
         builder.Services.AddSingleton<IHostLifetime, NoSignals>();
     }
 
@@ -122,7 +122,7 @@ public sealed class ArchipelagoHost
             bus.AddInstruments(meter);
 
         app.UseRouting();
-        app.Use(new RequestRules(style, context.Settings.Scope, meter, app.Services.GetRequiredService<ILoggerFactory>(), app.Services.GetRequiredService<LogThrottle>(), metricsPath).InvokeAsync);
+        app.Use(new RequestRules(style, context.Settings.Scope, app.Services.GetRequiredService<RequestMetrics>(), app.Services.GetRequiredService<ILoggerFactory>(), app.Services.GetRequiredService<LogThrottle>(), metricsPath).InvokeAsync);
         Health health = app.Services.GetRequiredService<Health>();
         app.Lifetime.ApplicationStarted.Register(() => health.Started = true);
         app.Lifetime.ApplicationStopping.Register(() => health.Started = false);

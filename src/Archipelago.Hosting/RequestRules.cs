@@ -1,6 +1,4 @@
 using System.Diagnostics;
-using System.Diagnostics.Metrics;
-using System.Globalization;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
@@ -17,17 +15,15 @@ internal sealed partial class RequestRules
     private readonly string metricsPath;
     private readonly ILogger log;
     private readonly LogThrottle throttle;
-    private readonly Counter<long> requests;
-    private readonly Histogram<double> durations;
+    private readonly RequestMetrics metrics;
 
-    public RequestRules(HttpStyle style, string scope, Meter meter, ILoggerFactory logs, LogThrottle throttle, string metricsPath)
+    public RequestRules(HttpStyle style, string scope, RequestMetrics metrics, ILoggerFactory logs, LogThrottle throttle, string metricsPath)
     {
         this.throttle = throttle;
         this.style = style;
         this.metricsPath = metricsPath;
         log = logs.CreateLogger(scope);
-        requests = meter.CreateCounter<long>("http_requests_total", description: "Total number of HTTP requests");
-        durations = meter.CreateHistogram<double>("http_request_duration_seconds", description: "Request duration in seconds.");
+        this.metrics = metrics;
     }
 
     public async Task InvokeAsync(HttpContext context, RequestDelegate next)
@@ -140,10 +136,7 @@ internal sealed partial class RequestRules
         if (style == HttpStyle.Connector && handler == metricsPath)
             return;
         string method = Known(context.Request.Method);
-        string code = context.Response.StatusCode.ToString(CultureInfo.InvariantCulture);
-        var tags = new TagList { { "method", style == HttpStyle.Connector ? method.ToLowerInvariant() : method }, { "handler", handler }, { "code", code } };
-        requests.Add(1, tags);
-        durations.Record(elapsed.TotalSeconds, tags);
+        metrics.Measure(style == HttpStyle.Connector ? method.ToLowerInvariant() : method, handler, context.Response.StatusCode, elapsed);
     }
 
     /// <summary>Clients may invent methods; labels must not grow with them.</summary>

@@ -62,7 +62,7 @@ public partial class StructureTests
                 Assert.Contains(Path.GetRelativePath(Root, file).Replace('\\', '/'), solution, StringComparison.Ordinal);
     }
 
-    [GeneratedRegex("""(?:settings|Settings)\.(?:Text|Number|Integer|Required|HttpUrl|Find)\(\s*"([A-Z_]+)""")]
+    [GeneratedRegex("""(?:settings|Settings)\.(?:Text|Number|Integer|Required|HttpUrl|Limit|Find)\(\s*"([A-Z_]+)""")]
     private static partial Regex VariableRead();
 
     /// <summary>The variables that these sources read.</summary>

@@ -12,7 +12,7 @@ internal sealed record Latency(double P50, double P99, double Max)
         return sorted.Length == 0 ? new Latency(0, 0, 0) : new Latency(At(sorted, 0.50), At(sorted, 0.99), sorted[^1]);
     }
 
-    private static double At(double[] sorted, double share) => Math.Round(sorted[Math.Min(sorted.Length - 1, (int)Math.Ceiling(share * sorted.Length) - 1)], 1);
+    private static double At(double[] sorted, double share) => Math.Round(sorted[Math.Min(sorted.Length - 1, (int)Math.Ceiling(share * sorted.Length) - 1)], 2);
 }
 
 /// <summary>What became of the bots.</summary>

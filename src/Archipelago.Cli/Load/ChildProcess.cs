@@ -30,10 +30,15 @@ internal sealed partial class ChildProcess : IAsyncDisposable
     /// <summary>Describes one of our hosts; it is started by <see cref="StartHostAsync"/>.</summary>
     /// <param name="assembly">Its assembly, such as <c>Connector</c>.</param>
     /// <param name="environment">Its configuration.</param>
-    public static ChildProcess Host(string assembly, Dictionary<string, string> environment)
+    public static ChildProcess Host(string assembly, Dictionary<string, string> environment) => Program(assembly, "", environment);
+
+    /// <summary>Describes a server that this tool itself is when it is started with these arguments.</summary>
+    public static ChildProcess Tool(params string[] arguments) => Program("archipelago", string.Join(' ', arguments), []);
+
+    private static ChildProcess Program(string assembly, string arguments, Dictionary<string, string> environment)
     {
         string path = Path.Combine(AppContext.BaseDirectory, assembly + ".dll");
-        var start = new ProcessStartInfo("dotnet", $"\"{path}\"") { RedirectStandardError = true, RedirectStandardOutput = true, WorkingDirectory = Path.GetTempPath() };
+        var start = new ProcessStartInfo("dotnet", $"\"{path}\" {arguments}") { RedirectStandardError = true, RedirectStandardOutput = true, WorkingDirectory = Path.GetTempPath() };
         foreach ((string variable, string value) in environment)
             start.Environment[variable] = value;
         return new ChildProcess(assembly, start);

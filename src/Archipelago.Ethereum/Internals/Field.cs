@@ -74,15 +74,8 @@ internal static class Field
         return Normalize(new UInt256(t0, t1, t2, t3), carry);
     }
 
-    /// <summary>a⁻¹ = a^(p−2); zero for zero.</summary>
-    public static UInt256 Invert(in UInt256 a)
-    {
-        PowerOnes(a, out UInt256 x2, out UInt256 x22, out UInt256 x223);
-        UInt256 t = Multiply(SquareTimes(x223, 23), x22);
-        t = Multiply(SquareTimes(t, 5), a);
-        t = Multiply(SquareTimes(t, 3), x2);
-        return Multiply(SquareTimes(t, 2), a);
-    }
+    /// <summary>a⁻¹; zero for zero.</summary>
+    public static UInt256 Invert(in UInt256 a) => UInt256.Invert(a, P);
 
     /// <summary>A root of a, when there is one: a^((p+1)/4), since p ≡ 3 mod 4.</summary>
     public static bool TrySquareRoot(in UInt256 a, out UInt256 root)
@@ -109,7 +102,7 @@ internal static class Field
         return a;
     }
 
-    /// <summary>a to the powers 2ⁿ−1 (n ones in binary): both exponents above are 223 ones, a gap, 22 ones and a short tail.</summary>
+    /// <summary>a to the powers 2ⁿ−1 (n ones in binary): the exponent above is 223 ones, a zero, 22 ones and a short tail.</summary>
     private static void PowerOnes(in UInt256 a, out UInt256 x2, out UInt256 x22, out UInt256 x223)
     {
         x2 = Multiply(Square(a), a);

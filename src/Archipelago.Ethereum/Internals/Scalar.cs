@@ -32,25 +32,8 @@ internal static class Scalar
         return Reduce(new UInt256(wide[0], wide[1], wide[2], wide[3]));
     }
 
-    /// <summary>a⁻¹ = a^(n−2), four bits of the exponent at a time; zero for zero.</summary>
-    public static UInt256 Invert(in UInt256 a)
-    {
-        Span<UInt256> powers = stackalloc UInt256[16];
-        powers[0] = new UInt256(1, 0, 0, 0);
-        for (int i = 1; i < 16; i++)
-            powers[i] = Multiply(powers[i - 1], a);
-
-        UInt256 exponent = UInt256.Subtract(N, new UInt256(2, 0, 0, 0), out _);
-        ReadOnlySpan<ulong> limbs = [exponent.L0, exponent.L1, exponent.L2, exponent.L3];
-        UInt256 result = powers[0];
-        for (int nibble = 63; nibble >= 0; nibble--)
-        {
-            for (int i = 0; i < 4; i++)
-                result = Multiply(result, result);
-            result = Multiply(result, powers[(int)(limbs[nibble / 16] >> (nibble % 16 * 4)) & 15]);
-        }
-        return result;
-    }
+    /// <summary>a⁻¹; zero for zero.</summary>
+    public static UInt256 Invert(in UInt256 a) => UInt256.Invert(a, N);
 
     private static void MultiplyAdd(ReadOnlySpan<ulong> x, ReadOnlySpan<ulong> y, Span<ulong> sum)
     {

@@ -93,6 +93,13 @@ internal sealed partial class Session : IDisposable
         return HandlePacketAsync(frame);
     }
 
+    /// <summary>A message came that is larger than allowed; where the limit is enforced, its bytes will not come.</summary>
+    public void OnMessageTooBig()
+    {
+        if (services.Options.MessageBytes.IsEnforced)
+            Refuse(CloseReason.TooBig, "message too big");
+    }
+
     /// <summary>Tells that the session must make room for newer ones, if the client is not in yet.</summary>
     public void SendAway() => Refuse(CloseReason.Crowded, "crowded out");
 
@@ -291,9 +298,9 @@ internal sealed partial class Session : IDisposable
 
     private void Refuse(CloseReason reason, string outcome)
     {
-        // Somebody may have been let in at the very moment; only what cannot be decoded closes a session that is in.
+        // Somebody may have been let in at the very moment; only what is wrong with a message closes a session that is in.
         lock (changing)
-            if (stage is Stage.Completed && reason != CloseReason.Undecodable)
+            if (stage is Stage.Completed && reason != CloseReason.Undecodable && reason != CloseReason.TooBig)
                 return;
         CountOutcome(outcome);
         socket.Close(reason);

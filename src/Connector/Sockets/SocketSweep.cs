@@ -1,6 +1,9 @@
 namespace Archipelago.Connector;
 
-/// <summary>Looks at all sockets once a second, which costs less than a timer each: cuts those whose clients do not read, or do not answer a close.</summary>
+/// <summary>
+/// Looks at all sockets once a second, which costs less than a timer each: cuts those whose clients do not read, do not answer a close, or have gone without a word. Who
+/// has said nothing for 74 seconds is pinged and has 16 more to answer, as in the service replaced.
+/// </summary>
 internal sealed class SocketSweep(SocketSet sockets, ConnectorOptions options, SessionMetrics metrics, TimeProvider clock) : BackgroundService
 {
     private static readonly TimeSpan Period = TimeSpan.FromSeconds(1);
@@ -10,6 +13,8 @@ internal sealed class SocketSweep(SocketSet sockets, ConnectorOptions options, S
 
     /// <summary>Strangers get less, since closing must make room.</summary>
     private static readonly TimeSpan StrangersCloseTimeLimit = TimeSpan.FromSeconds(1);
+
+    private static readonly TimeSpan PingAfter = TimeSpan.FromSeconds(74), GoneAfter = TimeSpan.FromSeconds(90);
 
     private TimeSpan SendTimeLimit => TimeSpan.FromMilliseconds(options.SendTimeout.Threshold);
 
@@ -22,6 +27,10 @@ internal sealed class SocketSweep(SocketSet sockets, ConnectorOptions options, S
                 connection.Abort();
             else if (closing == TimeSpan.Zero && connection.Stalled > SendTimeLimit)
                 GiveUp(connection, session);
+            else if (connection.Silent >= GoneAfter)
+                connection.Abort();
+            else if (connection.Silent >= PingAfter)
+                connection.Ping();
         }
     }
 

@@ -1,54 +1,56 @@
 using System.Buffers;
 using System.Buffers.Binary;
-using System.Net.WebSockets;
+using System.IO.Pipelines;
+using System.Text;
 using Archipelago.Protocol;
 
 namespace Archipelago.Connector;
 
 /// <summary>
-/// Carries one session over a WebSocket: puts fragments together, hands messages to the session one after the other, and sends what is queued without anybody
-/// waiting for a slow client. An idle connection holds a buffer for small messages and nothing else.
+/// Carries one session over a WebSocket (RFC 6455), from the upgrade to the end: hands the client's messages to the session one after the other, and sends what is queued without
+/// anybody waiting for a slow client. An idle connection holds no buffer. <see cref="RunAsync"/> reads; the rest may be called from any thread.
 /// </summary>
 internal sealed class WebSocketConnection : ISessionSocket
 {
-    // A heartbeat has some 30 bytes. What does not fit is received into a rented buffer, which goes back when it has been handled.
-    private const int SmallMessage = 128;
     private const int LengthPrefix = sizeof(int);
-
     private const int Idle = 0, Sending = 1, SendingAndMore = 2;
+    private static readonly byte[] PingFrame = Framed(FrameKind.Ping, default);
 
-    private readonly WebSocket socket;
+    private readonly IDuplexPipe transport;
     private readonly Action abort;
     private readonly TimeProvider clock;
     private readonly SessionMetrics metrics;
-    private readonly Limit maxMessage;
-    private readonly byte[] small = new byte[SmallMessage];
     private readonly TaskCompletionSource finished = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private MessageReader reader;
 
-    // Handshake and farewell: a handful in the life of a connection.
-    private readonly Queue<ReadOnlyMemory<byte>> packets = new(2);
+    // Handshake, pongs and farewell: a handful in the life of a connection.
+    private readonly Queue<byte[]> frames = new(2);
+    private byte[]? pong;
     private CloseReason? closeReason;
     private long closingSince;
 
-    // The latest island change, framed, behind its length, in a rented array. Whoever takes it out gives it back.
+    // The latest island change as a frame, behind its length, in a rented array. Whoever takes it out gives it back.
     private byte[]? islandChange;
 
     private int sending;
     private long sendingSince;
+    private long heardAt;
+    private int pinged;
 
-    /// <summary>Wraps an accepted socket.</summary>
-    /// <param name="socket">The socket; disposed by the caller.</param>
+    /// <summary>Takes over a connection whose upgrade was agreed on.</summary>
+    /// <param name="transport">The bytes; completed by the caller.</param>
     /// <param name="abort">Cuts the connection, from any thread.</param>
     /// <param name="options">The limits.</param>
     /// <param name="metrics">Counts.</param>
     /// <param name="clock">Tells how long things take.</param>
-    public WebSocketConnection(WebSocket socket, Action abort, ConnectorOptions options, SessionMetrics metrics, TimeProvider clock)
+    public WebSocketConnection(IDuplexPipe transport, Action abort, ConnectorOptions options, SessionMetrics metrics, TimeProvider clock)
     {
-        this.socket = socket;
+        this.transport = transport;
         this.abort = abort;
         this.metrics = metrics;
         this.clock = clock;
-        maxMessage = options.MessageBytes;
+        reader = new MessageReader(options.MessageBytes);
+        heardAt = clock.GetTimestamp();
     }
 
     /// <summary>How long the client has not taken what is being sent to it; zero when nothing is.</summary>
@@ -57,15 +59,19 @@ internal sealed class WebSocketConnection : ISessionSocket
     /// <summary>How long the connection has been closing; zero when it is not.</summary>
     public TimeSpan Closing => Volatile.Read(ref closingSince) is var since && since == 0 ? TimeSpan.Zero : clock.GetElapsedTime(since);
 
+    /// <summary>How long nothing has been heard of the client.</summary>
+    public TimeSpan Silent => clock.GetElapsedTime(Volatile.Read(ref heardAt));
+
     private bool IsClosing => Volatile.Read(ref closingSince) != 0;
 
-    public bool TrySend(ReadOnlyMemory<byte> frame)
+    public bool TrySend(ReadOnlyMemory<byte> message)
     {
-        lock (packets)
+        byte[] frame = Framed(FrameKind.Binary, message.Span);
+        lock (frames)
         {
             if (closeReason is not null)
                 return false;
-            packets.Enqueue(frame);
+            frames.Enqueue(frame);
         }
         Wake();
         return true;
@@ -76,9 +82,10 @@ internal sealed class WebSocketConnection : ISessionSocket
         if (IsClosing)
             return false;
         int length = ServerFrames.IslandChangedLength(message.Length);
-        byte[] framed = ArrayPool<byte>.Shared.Rent(LengthPrefix + length);
-        BinaryPrimitives.WriteInt32LittleEndian(framed, length);
-        ServerFrames.WriteIslandChanged(message, framed.AsSpan(LengthPrefix));
+        byte[] framed = ArrayPool<byte>.Shared.Rent(LengthPrefix + FrameHeader.LongestWritten + length);
+        int header = FrameHeader.Write(framed.AsSpan(LengthPrefix), FrameKind.Binary, length);
+        BinaryPrimitives.WriteInt32LittleEndian(framed, header + length);
+        ServerFrames.WriteIslandChanged(message, framed.AsSpan(LengthPrefix + header));
         if (Interlocked.Exchange(ref islandChange, framed) is { } overtaken)
         {
             ArrayPool<byte>.Shared.Return(overtaken);
@@ -90,13 +97,23 @@ internal sealed class WebSocketConnection : ISessionSocket
 
     public void Close(CloseReason reason)
     {
-        lock (packets)
+        lock (frames)
         {
             if (closeReason is not null)
                 return;
             closeReason = reason;
             Volatile.Write(ref closingSince, Math.Max(1, clock.GetTimestamp()));
         }
+        Wake();
+    }
+
+    /// <summary>Asks the client for a sign of life, once until one has come.</summary>
+    public void Ping()
+    {
+        if (IsClosing || Interlocked.Exchange(ref pinged, 1) != 0)
+            return;
+        lock (frames)
+            frames.Enqueue(PingFrame);
         Wake();
     }
 
@@ -110,7 +127,7 @@ internal sealed class WebSocketConnection : ISessionSocket
         {
             await ReceiveAllAsync(session);
         }
-        catch (Exception e) when (e is WebSocketException or OperationCanceledException or IOException)
+        catch (Exception e) when (e is IOException or OperationCanceledException)
         {
             // The client has gone, or was cut off.
         }
@@ -121,6 +138,7 @@ internal sealed class WebSocketConnection : ISessionSocket
         }
         finally
         {
+            reader.Release();
             try
             {
                 await session.EndAsync();
@@ -137,71 +155,62 @@ internal sealed class WebSocketConnection : ISessionSocket
 
     private async Task ReceiveAllAsync(Session session)
     {
+        bool broken = false;
         while (true)
         {
-            ValueWebSocketReceiveResult result = await socket.ReceiveAsync(small.AsMemory(), CancellationToken.None);
-            if (result.MessageType == WebSocketMessageType.Close)
-                return;
-            if (!result.EndOfMessage)
+            ReadResult result = await transport.Input.ReadAsync();
+            Volatile.Write(ref heardAt, clock.GetTimestamp());
+            pinged = 0;
+            ReadOnlySequence<byte> bytes = result.Buffer;
+            for (bool more = true; more && !broken;)
             {
-                if (!await ReceiveLargeAsync(session, result.Count))
-                    return;
-            }
-            else if (!IsClosing)
-            {
-                await session.HandleAsync(small.AsMemory(0, result.Count));
-            }
-        }
-    }
-
-    /// <summary>Receives the rest of a message of which the small buffer holds the beginning, and handles it; false when the client closed or sent too much.</summary>
-    private async ValueTask<bool> ReceiveLargeAsync(Session session, int length)
-    {
-        // One byte more than allowed tells what is too much; a full buffer whose message has not ended may still get its end, an empty fragment.
-        byte[] buffer = ArrayPool<byte>.Shared.Rent(maxMessage.Threshold + 1);
-        try
-        {
-            small.AsSpan(0, length).CopyTo(buffer);
-            bool counted = false;
-            while (true)
-            {
-                ValueWebSocketReceiveResult result = await socket.ReceiveAsync(buffer.AsMemory(length), CancellationToken.None);
-                if (result.MessageType == WebSocketMessageType.Close)
-                    return false;
-                length += result.Count;
-                if (length > maxMessage.Threshold && !counted)
+                Reading reading = reader.Read(ref bytes, out ReadOnlyMemory<byte> content);
+                switch (reading)
                 {
-                    counted = true;
-                    metrics.Refused(LimitKind.MessageBytes);
-                    if (maxMessage.IsEnforced)
-                    {
-                        // What follows is read and forgotten until the client answers the close: cut off now, it might never see why.
-                        Close(CloseReason.TooBig);
-                    }
+                    case Reading.Message when !IsClosing:
+                        await session.HandleAsync(content);
+                        break;
+                    case Reading.Ping when !IsClosing:
+                        Answer(content.Span);
+                        break;
+                    case Reading.TooBig:
+                        metrics.Refused(LimitKind.MessageBytes);
+                        session.OnMessageTooBig();
+                        break;
+                    case Reading.NotText:
+                        Close(CloseReason.NotText);
+                        break;
+                    case Reading.Close:
+                        Close(CloseReason.AnswerTo(content.Span));
+                        transport.Input.AdvanceTo(bytes.Start);
+                        return;
+                    case Reading.Broken:
+                        // What follows cannot be read, but is taken in until the client has seen why, or its time is over.
+                        Close(CloseReason.ProtocolError);
+                        broken = true;
+                        break;
+                    case Reading.NeedsMore:
+                        more = false;
+                        break;
                 }
-                if (IsClosing)
-                    length = 0;
-                if (result.EndOfMessage)
-                    break;
-                if (length == buffer.Length)
-                    buffer = Grow(buffer);
             }
-            if (!IsClosing)
-                await session.HandleAsync(buffer.AsMemory(0, length));
-            return true;
-        }
-        finally
-        {
-            ArrayPool<byte>.Shared.Return(buffer);
+            transport.Input.AdvanceTo(broken ? bytes.End : bytes.Start, bytes.End);
+            if (result.IsCompleted)
+                return;
         }
     }
 
-    private static byte[] Grow(byte[] buffer)
+    /// <summary>Only the latest ping need be answered (RFC 6455, §5.5.3).</summary>
+    private void Answer(ReadOnlySpan<byte> payload)
     {
-        byte[] larger = ArrayPool<byte>.Shared.Rent(2 * buffer.Length);
-        buffer.CopyTo(larger, 0);
-        ArrayPool<byte>.Shared.Return(buffer);
-        return larger;
+        Volatile.Write(ref pong, Framed(FrameKind.Pong, payload));
+        Wake();
+    }
+
+    private static byte[] Framed(FrameKind kind, ReadOnlySpan<byte> payload)
+    {
+        Span<byte> header = stackalloc byte[FrameHeader.LongestWritten];
+        return [.. header[..FrameHeader.Write(header, kind, payload.Length)], .. payload];
     }
 
     /// <summary>Sees to it that somebody sends: whoever is sending already looks again, or else the caller begins.</summary>
@@ -227,20 +236,20 @@ internal sealed class WebSocketConnection : ISessionSocket
             do
             {
                 Volatile.Write(ref sending, Sending);
-                while (TryNextPacket(out ReadOnlyMemory<byte> packet))
-                    await SendAsync(packet);
+                while (TryNextFrame(out byte[]? frame))
+                    await SendAsync(frame!);
                 if (Interlocked.Exchange(ref islandChange, null) is { } framed)
                     await SendIslandChangeAsync(framed);
                 if (IsAtTheEnd(out CloseReason reason))
                 {
-                    await SendCloseAsync(reason);
+                    await SendAsync(reason.ToFrame());
                     finished.TrySetResult();
                     return;
                 }
             }
             while (HasMore() || Interlocked.CompareExchange(ref sending, Idle, Sending) != Sending);
         }
-        catch (Exception e) when (e is WebSocketException or OperationCanceledException or ObjectDisposedException or InvalidOperationException or IOException)
+        catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException or InvalidOperationException)
         {
             // Nobody is left to read. What else is sent goes nowhere, and nobody sends again.
             Close(CloseReason.Answer);
@@ -249,26 +258,29 @@ internal sealed class WebSocketConnection : ISessionSocket
         }
     }
 
-    private bool TryNextPacket(out ReadOnlyMemory<byte> packet)
+    private bool TryNextFrame(out byte[]? frame)
     {
-        lock (packets)
-            return packets.TryDequeue(out packet);
+        frame = Interlocked.Exchange(ref pong, null);
+        if (frame is not null)
+            return true;
+        lock (frames)
+            return frames.TryDequeue(out frame);
     }
 
     private bool HasMore()
     {
-        if (Volatile.Read(ref islandChange) is not null)
+        if (Volatile.Read(ref islandChange) is not null || Volatile.Read(ref pong) is not null)
             return true;
-        lock (packets)
-            return packets.Count > 0;
+        lock (frames)
+            return frames.Count > 0;
     }
 
     private bool IsAtTheEnd(out CloseReason reason)
     {
-        lock (packets)
+        lock (frames)
         {
             reason = closeReason ?? default;
-            return closeReason is not null && packets.Count == 0;
+            return closeReason is not null && frames.Count == 0;
         }
     }
 
@@ -288,17 +300,10 @@ internal sealed class WebSocketConnection : ISessionSocket
     private async ValueTask SendAsync(ReadOnlyMemory<byte> frame)
     {
         Volatile.Write(ref sendingSince, Math.Max(1, clock.GetTimestamp()));
-        await socket.SendAsync(frame, WebSocketMessageType.Binary, endOfMessage: true, CancellationToken.None);
+        FlushResult result = await transport.Output.WriteAsync(frame);
         Volatile.Write(ref sendingSince, 0);
+        if (result.IsCompleted)
+            throw new IOException("The client has gone.");
         metrics.Sent(frame.Length);
-    }
-
-    private async ValueTask SendCloseAsync(CloseReason reason)
-    {
-        if (socket.State is not (WebSocketState.Open or WebSocketState.CloseReceived))
-            return;
-        Volatile.Write(ref sendingSince, Math.Max(1, clock.GetTimestamp()));
-        await socket.CloseOutputAsync((WebSocketCloseStatus)reason.Code, reason.Text, CancellationToken.None);
-        Volatile.Write(ref sendingSince, 0);
     }
 }
