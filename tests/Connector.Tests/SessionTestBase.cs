@@ -104,6 +104,8 @@ public abstract class SessionTestBase : IAsyncLifetime
         Wire = broker.Connect();
         Wire.Subscribe("peer.>", m =>
         {
+            if (!Recording)
+                return;
             Published.Add(System.Text.Encoding.UTF8.GetString(m.Subject));
             Payloads.Add(m.Payload.ToArray());
         });
@@ -114,6 +116,9 @@ public abstract class SessionTestBase : IAsyncLifetime
 
     /// <summary>The test's own connection to the bus.</summary>
     protected IMessageBus Wire { get; }
+
+    /// <summary>Whether what is published is kept.</summary>
+    protected bool Recording { get; set; } = true;
 
     protected List<string> Published { get; } = [];
 

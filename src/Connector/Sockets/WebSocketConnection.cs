@@ -62,7 +62,8 @@ internal sealed class WebSocketConnection : ISessionSocket
     /// <summary>How long nothing has been heard of the client.</summary>
     public TimeSpan Silent => clock.GetElapsedTime(Volatile.Read(ref heardAt));
 
-    private bool IsClosing => Volatile.Read(ref closingSince) != 0;
+    /// <summary>True once the server has decided to close, or the client has.</summary>
+    public bool IsClosing => Volatile.Read(ref closingSince) != 0;
 
     public bool TrySend(ReadOnlyMemory<byte> message)
     {
