@@ -42,6 +42,9 @@ public static class Subjects
     /// </summary>
     public const string SessionHeader = "Archipelago-Session";
 
+    /// <summary><see cref="SessionHeader"/> in UTF-8.</summary>
+    public static ReadOnlySpan<byte> SessionHeaderUtf8 => "Archipelago-Session"u8;
+
     /// <summary>All islands after each flush, payload <c>IslandStatusMessage</c>.</summary>
     public const string Islands = "engine.islands";
 

@@ -19,8 +19,8 @@ internal sealed partial class FlushLoop(
     public override Task StartAsync(CancellationToken cancellationToken)
     {
         subscriptions.Add(bus.Subscribe(Subjects.AllHeartbeats, intake.OnHeartbeat));
-        subscriptions.Add(bus.Subscribe(Subjects.AllDisconnects, intake.OnDeparture));
-        subscriptions.Add(bus.Subscribe(Subjects.AllConnects, intake.OnDeparture));
+        subscriptions.Add(bus.Subscribe(Subjects.AllDisconnects, intake.OnDisconnect));
+        subscriptions.Add(bus.Subscribe(Subjects.AllConnects, intake.OnConnect));
         subscriptions.Add(bus.Subscribe(Subjects.AllAsks, intake.OnAsk));
         return base.StartAsync(cancellationToken);
     }

@@ -31,6 +31,8 @@ internal sealed partial class Intake
     private long heartbeats;
     private long dropped;
     private long flushes;
+    private long lateDepartures;
+    private readonly Arrivals arrivals = new();
 
     public Intake(IslandEngine engine, PeerDirectory peers, Admission admission, SilenceWatch silence, IslandNames names, TimeProvider clock, LogThrottle throttle, ILogger<Intake> log)
     {
@@ -79,12 +81,33 @@ internal sealed partial class Intake
             admission.Ask(Subjects.Text(address), position, preferred);
     }
 
-    /// <summary>Handles <c>peer.&lt;address&gt;.disconnect</c> and <c>.connect</c>: the address starts afresh.</summary>
-    public void OnDeparture(BusMessage message)
+    /// <summary>Handles <c>peer.&lt;address&gt;.disconnect</c>; that of a session which is not the address's any more changes nothing.</summary>
+    public void OnDisconnect(BusMessage message)
     {
         if (!Subjects.TryGetPeer(message.Subject, out ReadOnlySpan<byte> token))
             return;
         string address = Subjects.Text(token);
+        if (!arrivals.IsOfAnother(address, message, peers.TryFind(token, out Peer? peer) ? peer.Session : null))
+            StartAfresh(address);
+        else
+            Interlocked.Increment(ref lateDepartures);
+    }
+
+    /// <summary>Handles <c>peer.&lt;address&gt;.connect</c>: the address starts afresh, and its first island goes to the session that the message names.</summary>
+    public void OnConnect(BusMessage message)
+    {
+        if (!Subjects.TryGetPeer(message.Subject, out ReadOnlySpan<byte> token))
+            return;
+        string address = Subjects.Text(token);
+        StartAfresh(address);
+        arrivals.Announce(address, message);
+    }
+
+    /// <summary>Departures of sessions in whose place there was a newer one already.</summary>
+    public long LateDepartures => Interlocked.Read(ref lateDepartures);
+
+    private void StartAfresh(string address)
+    {
         admission.Withdraw(address);
         peers.Remove(address);
     }
@@ -135,7 +158,7 @@ internal sealed partial class Intake
 
     private void Add(string address, Position position, IslandId preferred)
     {
-        Peer peer = peers.Add(address, position, preferred, Interlocked.Read(ref flushes), clock.GetTimestamp(), out bool isNew);
+        Peer peer = peers.Add(address, arrivals.Take(address), position, preferred, Interlocked.Read(ref flushes), clock.GetTimestamp(), out bool isNew);
         if (isNew)
             silence.Watch(peer);
         Update(peer, position, preferred);

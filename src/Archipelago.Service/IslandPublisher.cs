@@ -32,8 +32,12 @@ internal sealed partial class IslandPublisher(
         try
         {
             for (; told < changes.Count; told++)
-                if (peers.Find(changes[told].Peer) is { } peer && TryEncode(peer, changes[told]))
-                    await bus.PublishAsync(peer.ChangeSubject, message.WrittenMemory, WhenDisconnected.Keep, cancellationToken);
+            {
+                if (peers.Find(changes[told].Peer) is not { } peer || !TryEncode(peer, changes[told]))
+                    continue;
+                await bus.PublishAsync(peer.FirstSubject ?? peer.ChangeSubject, message.WrittenMemory, WhenDisconnected.Keep, cancellationToken);
+                peer.FirstSubject = null;
+            }
         }
         finally
         {

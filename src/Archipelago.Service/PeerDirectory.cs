@@ -22,6 +22,12 @@ internal sealed class Peer(string address, PeerHandle handle, long addedAt)
     /// <summary>Where its island changes go.</summary>
     public string ChangeSubject { get; } = Subjects.IslandChanged(address);
 
+    /// <summary>Where its first island goes, and only that: to the session that was announced; null once it was told, or when none was.</summary>
+    public string? FirstSubject { get; set; }
+
+    /// <summary>The session that it came with; null when nobody said.</summary>
+    public SessionStamp? Session { get; init; }
+
     public PeerHandle Handle => handle;
 
     public long AddedAt => addedAt;
@@ -47,7 +53,7 @@ internal sealed class PeerDirectory(IslandEngine engine)
     public bool Knows(Peer peer) => byAddress.TryGetValue(peer.Address, out Peer? known) && known == peer;
 
     /// <summary>Adds a peer, or gives back the one that the address has by now.</summary>
-    public Peer Add(string address, in Position position, IslandId preferred, long flushes, long now, out bool isNew)
+    public Peer Add(string address, Arrival? arrival, in Position position, IslandId preferred, long flushes, long now, out bool isNew)
     {
         lock (changing)
         {
@@ -55,7 +61,12 @@ internal sealed class PeerDirectory(IslandEngine engine)
             if (!isNew)
                 return known!;
             PeerHandle handle = engine.Add(position, preferred);
-            var peer = new Peer(address, handle, flushes) { LastSeen = now };
+            var peer = new Peer(address, handle, flushes)
+            {
+                LastSeen = now,
+                Session = arrival?.Stamp,
+                FirstSubject = arrival?.Key is { } key ? Subjects.IslandChanged(address, key) : null,
+            };
             Enter(peer);
             return peer;
         }

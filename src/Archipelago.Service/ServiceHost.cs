@@ -91,6 +91,7 @@ public static partial class ServiceHost
         meter.CreateObservableGauge("dcl_archipelago_peers_count", () => engine.PeerCount, description: "Peers as of the last flush.");
         meter.CreateObservableGauge("dcl_archipelago_islands_count", () => loop.IslandCount, description: "Islands as of the last flush.");
         meter.CreateObservableCounter("archipelago_heartbeats_total", () => intake.Heartbeats, description: "Heartbeats taken.");
+        meter.CreateObservableCounter("archipelago_late_departures_total", () => intake.LateDepartures, description: "Departures of sessions in whose place there was a newer one already.");
         meter.CreateObservableCounter("archipelago_islands_told_again_total", () => intake.Answered, description: "Peers that were told their island again, because their Connector had not heard of it.");
         IslandPublisher publisher = services.GetRequiredService<IslandPublisher>();
         meter.CreateObservableCounter("archipelago_islands_in_parts_total", () => publisher.IslandsInParts, description: "Lists of islands that were too large for one message.");

@@ -349,6 +349,51 @@ public class ServiceTests
     }
 
     [Fact]
+    public async Task The_first_island_goes_to_the_session_that_was_announced_and_later_ones_to_whichever_is_newest()
+    {
+        await using Fixture service = await Fixture.StartAsync();
+        var subjects = new ConcurrentQueue<string>();
+        service.Host.Bus.Subscribe("engine.peer.>", m => subjects.Enqueue(System.Text.Encoding.UTF8.GetString(m.Subject)));
+        await service.Host.Bus.PublishAsync(Subjects.Connect(Ann), "0xdevice"u8.ToArray());
+        await service.HeartbeatAsync(Ann, 0, 0);
+        await service.BeatAsync();
+        await service.HeartbeatAsync(Bob, 500, 0);
+        await service.BeatAsync();
+        await service.HeartbeatAsync(Ann, 490, 0);
+        await service.HeartbeatAsync(Bob, 500, 0);
+        await service.BeatAsync();
+        Assert.Equal($"engine.peer.{Ann}.island_changed.0xdevice", subjects.First());
+        Assert.DoesNotContain(subjects.Skip(1), s => s.EndsWith("0xdevice", StringComparison.Ordinal));
+
+        // A key that is no token of a subject is none.
+        await service.Host.Bus.PublishAsync(Subjects.Connect(Ann), "a.>"u8.ToArray());
+        await service.HeartbeatAsync(Ann, 0, 0);
+        await service.BeatAsync();
+        Assert.Equal(Subjects.IslandChanged(Ann), subjects.Last());
+    }
+
+    [Theory]
+    [InlineData(1, 2, true)]
+    [InlineData(2, 2, false)]
+    [InlineData(null, 2, false)]
+    [InlineData(1, null, false)]
+    public async Task The_departure_of_an_earlier_session_does_not_take_the_newer_one_with_it(int? departing, int? present, bool stays)
+    {
+        static byte[]? Header(int? session) => session is { } s ? BusHeaders.Of(Subjects.SessionHeader, new SessionStamp(s, 7).ToString()) : null;
+        await using Fixture service = await Fixture.StartAsync();
+        await service.Host.Bus.PublishAsync(Subjects.Connect(Ann), "0xdevice"u8.ToArray(), headers: Header(present));
+        foreach (bool heard in (bool[])[false, true])
+        {
+            if (heard)
+                await service.HeartbeatAsync(Ann, 0, 0);
+            if (heard || stays)
+                await service.Host.Bus.PublishAsync(Subjects.Disconnect(Ann), default, headers: Header(departing));
+            await service.BeatAsync();
+        }
+        Assert.Equal(stays ? 1 : 0, service.Reports.Last().Data.Count);
+    }
+
+    [Fact]
     public async Task Who_is_silent_for_longer_than_the_interval_is_gone()
     {
         await using Fixture service = await Fixture.StartAsync();

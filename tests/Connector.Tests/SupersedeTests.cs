@@ -38,7 +38,7 @@ public sealed class SupersedeTests : SessionTestBase
     {
         using EphemeralIdentity device = Device();
         (string Key, bool Named) announced = ("", false);
-        using IDisposable _ = Wire.Subscribe(Subjects.AllConnects, m => announced = (System.Text.Encoding.UTF8.GetString(m.Payload), SessionStamp.TryRead(m.Headers, out SessionStamp _)));
+        using IDisposable _ = Wire.Subscribe(Subjects.AllConnects, m => announced = (System.Text.Encoding.UTF8.GetString(m.Payload), SessionHeaders.TryRead(m.Headers, out SessionStamp _)));
         Session session = (await AnsweredAsync(device: device)).Session;
         string chain = device.SignChain("x");
         Assert.Contains(announced.Key, chain, StringComparison.OrdinalIgnoreCase);
@@ -258,10 +258,10 @@ public sealed class SupersedeTests : SessionTestBase
     public void Stamps_are_read_as_they_were_written_and_nothing_else_is_a_stamp()
     {
         var stamp = new SessionStamp(1_768_478_400_000, 0xFEDCBA9876543210);
-        Assert.True(SessionStamp.TryRead(stamp.ToHeaders(), out SessionStamp read));
+        Assert.True(SessionHeaders.TryRead(stamp.ToHeaders(), out SessionStamp read));
         Assert.Equal(stamp, read);
         foreach (string text in (string[])["", "-", "1-", "-1", "1-x", "1-1 ", "1-1-1", "1", "99999999999999999999-1", "1-11111111111111111"])
-            Assert.Equal(text == "1-1 ", SessionStamp.TryRead(BusHeaders.Of(Subjects.SessionHeader, text), out _)); // white space around a value is none of it
-        Assert.False(SessionStamp.TryRead(default, out _));
+            Assert.Equal(text == "1-1 ", SessionHeaders.TryRead(BusHeaders.Of(Subjects.SessionHeader, text), out _)); // white space around a value is none of it
+        Assert.False(SessionHeaders.TryRead(default, out _));
     }
 }

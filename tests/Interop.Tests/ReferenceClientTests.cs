@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Text.Json.Nodes;
 using Archipelago.Cli;
 using Archipelago.Ethereum;
@@ -24,8 +23,8 @@ public sealed class RealmFixture : IAsyncLifetime
 
     public Task DisposeAsync() => realm.DisposeAsync().AsTask();
 
-    /// <summary>Plays one scenario of <c>js/scenarios.mjs</c>; fails with what it wrote when an assertion there fails.</summary>
-    public async Task PlayAsync(string scenario, JsonObject? more = null)
+    /// <summary>Plays one scenario; fails with what it wrote when an assertion there fails.</summary>
+    public Task PlayAsync(string scenario, JsonObject? more = null)
     {
         JsonObject description = more ?? [];
         description["ws"] = realm.WebSocket.ToString();
@@ -33,32 +32,7 @@ public sealed class RealmFixture : IAsyncLifetime
         description["provider"] = realm.RealmProvider.ToString();
         description["livekitKey"] = "interop";
         description["livekitSecret"] = Secret;
-        var start = new ProcessStartInfo("node", ["scenarios.mjs", scenario]) { WorkingDirectory = Scripts, RedirectStandardError = true, RedirectStandardOutput = true };
-        start.Environment["REALM"] = description.ToJsonString();
-        using Process node = Process.Start(start)!;
-        Task<string> output = node.StandardOutput.ReadToEndAsync(), error = node.StandardError.ReadToEndAsync();
-        try
-        {
-            await node.WaitForExitAsync().WaitAsync(TimeSpan.FromSeconds(60));
-        }
-        catch (TimeoutException)
-        {
-            node.Kill();
-        }
-        Assert.True(node.HasExited && node.ExitCode == 0, await output + await error);
-    }
-
-    private static string Scripts
-    {
-        get
-        {
-            DirectoryInfo? at = new(AppContext.BaseDirectory);
-            while (at is not null && !File.Exists(Path.Combine(at.FullName, "Archipelago.slnx")))
-                at = at.Parent;
-            string scripts = Path.Combine(at!.FullName, "tests", "Interop.Tests", "js");
-            Assert.True(Directory.Exists(Path.Combine(scripts, "node_modules")), $"The reference libraries are not installed. Run ./test.sh, or npm ci in {scripts}.");
-            return scripts;
-        }
+        return Scenario.PlayAsync("scenarios.mjs", scenario, description);
     }
 }
 

@@ -30,8 +30,8 @@ internal sealed record SwarmSummary(
             json.WriteNumber("welcomed", Welcomed);
             json.WriteNumber("assigned", Assigned);
             json.WriteStartObject("firstIslandMs");
-            json.WriteNumber("p50", FirstIslandMs.P50);
-            json.WriteNumber("p99", FirstIslandMs.P99);
+            json.WriteNumber("p50", Math.Round(FirstIslandMs.P50, 1));
+            json.WriteNumber("p99", Math.Round(FirstIslandMs.P99, 1));
             json.WriteNumber("max", Math.Round(FirstIslandMs.Max, 1));
             json.WriteEndObject();
             json.WriteNumber("heartbeats", Heartbeats);
@@ -44,7 +44,7 @@ internal sealed record SwarmSummary(
     }
 
     public string ToText() => string.Create(CultureInfo.InvariantCulture, $"""
-        {Count} bots: {Connected} connected, {Welcomed} welcomed, {Assigned} got an island ({FirstIslandMs.P50} ms p50, {FirstIslandMs.P99} ms p99, {FirstIslandMs.Max:0.#} ms at most, from the first heartbeat).
+        {Count} bots: {Connected} connected, {Welcomed} welcomed, {Assigned} got an island ({FirstIslandMs.P50:0.#} ms p50, {FirstIslandMs.P99:0.#} ms p99, {FirstIslandMs.Max:0.#} ms at most, from the first heartbeat).
         {Heartbeats} heartbeats sent, {IslandChanges} island changes received, {Kicked} kicked, {Errors} errors{(FirstError is null ? "." : $", the first: {FirstError}")}
         """);
 }

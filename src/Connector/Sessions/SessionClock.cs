@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using Archipelago.Protocol;
 
 namespace Archipelago.Connector;
 

@@ -15,7 +15,7 @@ internal sealed class SessionWatch(IMessageBus bus, SessionRegistry registry, Se
     {
         subscriptions.Add(bus.Subscribe(Subjects.AllConnects, message =>
         {
-            bool isOurs = SessionStamp.TryRead(message.Headers, out SessionStamp other);
+            bool isOurs = SessionHeaders.TryRead(message.Headers, out SessionStamp other);
             if (isOurs)
                 stamps.Hear(other);
             if (Find(message, out Session? session))
@@ -24,7 +24,7 @@ internal sealed class SessionWatch(IMessageBus bus, SessionRegistry registry, Se
         // An announcement may be lost. Two sessions of one address notice each other at the latest when one of them asks for its island.
         subscriptions.Add(bus.Subscribe(Subjects.AllAsks, message =>
         {
-            if (SessionStamp.TryRead(message.Headers, out SessionStamp other) && Find(message, out Session? session))
+            if (SessionHeaders.TryRead(message.Headers, out SessionStamp other) && Find(message, out Session? session))
                 session!.OnOtherSession(other, justBegan: false);
         }));
         subscriptions.Add(bus.Subscribe(Subjects.AllSuperseded, message =>

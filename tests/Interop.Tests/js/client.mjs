@@ -28,8 +28,8 @@ export class Client {
     this.closed = new Promise((resolve) => (this.onClosed = resolve))
   }
 
-  async open(protocols = ['archipelago']) {
-    this.socket = new WebSocket(realm.ws, protocols)
+  async open(protocols = ['archipelago'], url = realm.ws) {
+    this.socket = new WebSocket(url, protocols)
     this.socket.on('message', (data, isBinary) => {
       assert.ok(isBinary, 'the server sends binary frames')
       this.push(ServerPacket.decode(new Uint8Array(data)))
@@ -63,14 +63,19 @@ export class Client {
     this.socket.send(ClientPacket.encode({ message: { $case: kind, [kind]: value } }).finish())
   }
 
-  async enter(person) {
-    await this.open()
-    this.send('challengeRequest', { address: person.address })
-    const { challengeToSign } = await this.receive('challengeResponse')
-    this.send('signedChallenge', { authChainJson: JSON.stringify(Authenticator.signPayload(person.identity, challengeToSign)) })
+  async enter(person, url = realm.ws) {
+    await this.open(['archipelago'], url)
+    await this.prove(person)
     this.id = (await this.receive('welcome')).peerId
     assert.equal(this.id, person.address.toLowerCase())
     return this
+  }
+
+  // Asks for a challenge and signs it.
+  async prove(person) {
+    this.send('challengeRequest', { address: person.address })
+    const { challengeToSign } = await this.receive('challengeResponse')
+    this.send('signedChallenge', { authChainJson: JSON.stringify(Authenticator.signPayload(person.identity, challengeToSign)) })
   }
 
   heartbeat(x, z) {

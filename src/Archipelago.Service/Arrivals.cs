@@ -1,0 +1,66 @@
+using System.Collections.Concurrent;
+using System.Text;
+using Archipelago.Messaging;
+using Archipelago.Protocol;
+
+namespace Archipelago.Service;
+
+/// <summary>A session that a Connector has announced.</summary>
+/// <param name="Key">Its key; null when it has none that a subject can carry.</param>
+/// <param name="Stamp">Which session; null when its Connector does not say, as none but ours do.</param>
+internal sealed record Arrival(string? Key, SessionStamp? Stamp);
+
+/// <summary>
+/// Sessions that have been announced and not yet heard of: the first heartbeat takes its peer's from here. Any thread.
+/// </summary>
+internal sealed class Arrivals
+{
+    private const int LongestKey = 64;
+
+    /// <summary>Clients that have been let in and say nothing; with so many, something is wrong, and to forget all costs nobody more than precision.</summary>
+    private const int MostWaiting = 100_000;
+
+    private readonly ConcurrentDictionary<string, Arrival> announced = new(StringComparer.Ordinal);
+
+    /// <summary>Notes a session that begins.</summary>
+    public void Announce(string address, BusMessage connect)
+    {
+        if (announced.Count >= MostWaiting)
+            announced.Clear();
+        announced[address] = new Arrival(KeyOf(connect.Payload), StampOf(connect.Headers));
+    }
+
+    /// <summary>Takes out the session of an address that has been announced; null when none has.</summary>
+    public Arrival? Take(string address) => announced.TryRemove(address, out Arrival? arrival) ? arrival : null;
+
+    /// <summary>
+    /// True when this departure is that of another session than the one that has the address now: a socket of an earlier session that closes late must not take the
+    /// newer one with it. Takes out what was announced when it is the one that departs.
+    /// </summary>
+    /// <param name="address">Whose.</param>
+    /// <param name="disconnect">The departure.</param>
+    /// <param name="present">The session that the peer has; null when it is not known, or there is no peer.</param>
+    public bool IsOfAnother(string address, BusMessage disconnect, SessionStamp? present)
+    {
+        SessionStamp? departing = StampOf(disconnect.Headers);
+        SessionStamp? now = announced.TryGetValue(address, out Arrival? arrival) ? arrival.Stamp : present;
+        if (departing is not null && now is not null && departing != now)
+            return true;
+        announced.TryRemove(address, out _);
+        return false;
+    }
+
+    private static SessionStamp? StampOf(ReadOnlySpan<byte> headers) =>
+        BusHeaders.TryGet(headers, Subjects.SessionHeaderUtf8, out ReadOnlySpan<byte> text) && SessionStamp.TryParse(text, out SessionStamp stamp) ? stamp : null;
+
+    /// <summary>A key becomes a token of a subject, so nothing that means something there may be in it.</summary>
+    private static string? KeyOf(ReadOnlySpan<byte> payload)
+    {
+        if (payload.Length is 0 or > LongestKey)
+            return null;
+        foreach (byte c in payload)
+            if (!char.IsAsciiLetterOrDigit((char)c) && c is not ((byte)'-' or (byte)'_'))
+                return null;
+        return Encoding.ASCII.GetString(payload);
+    }
+}
