@@ -47,17 +47,18 @@ internal static class LoadCommand
         var rate = new Option<double>("--rate") { Description = "Heartbeats a second of each.", DefaultValueFactory = _ => 1 };
         var seconds = new Option<int>("--seconds") { Description = "How long it is measured.", DefaultValueFactory = _ => 60 };
         var storm = new Option<int>("--storm") { Description = "Clients beside them who lose their connections and all come back within a second." };
-        var hostile = new Option<bool>("--hostile") { Description = "Strangers attack meanwhile: silence, slowness, garbage and bad signatures." };
+        var strangers = new Option<int>("--strangers") { Description = "Attackers meanwhile: so many silent sockets and as many slow ones, and each second half as many with garbage and a quarter as many with bad signatures." };
         var sink = new Option<bool>("--sink") { Description = "Measures a server beside it that only receives." };
         clients.Require(n => n is >= 1 and <= 100_000, "--clients must be between 1 and 100000.");
         rate.Require(n => n is >= 0 and <= 100, "--rate must be between 0 and 100.");
         seconds.Require(n => n is >= 1 and <= 3600, "--seconds must be between 1 and 3600.");
+        strangers.Require(n => n is 0 or (>= 8 and <= 5_000), "--strangers must be 0 or between 8 and 5000.");
         storm.Require(n => n is >= 0 and <= 100_000, "--storm must be between 0 and 100000.");
-        var command = new Command("connector", "A Connector on a nats-server (which must be installed) under clients; one line of JSON.") { clients, rate, seconds, storm, hostile, sink };
+        var command = new Command("connector", "A Connector on a nats-server (which must be installed) under clients; one line of JSON.") { clients, rate, seconds, storm, strangers, sink };
         command.SetAction(parsed => WithProgramsAsync(async () =>
         {
             await using var load = new ConnectorLoad(new ConnectorLoadOptions(
-                parsed.GetValue(clients), parsed.GetValue(rate), parsed.GetValue(seconds), parsed.GetValue(storm), parsed.GetValue(hostile), parsed.GetValue(sink)));
+                parsed.GetValue(clients), parsed.GetValue(rate), parsed.GetValue(seconds), parsed.GetValue(storm), parsed.GetValue(strangers), parsed.GetValue(sink)));
             Console.WriteLine((await load.RunAsync()).ToJsonString());
             return 0;
         }));

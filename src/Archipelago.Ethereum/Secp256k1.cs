@@ -25,6 +25,12 @@ public static class Secp256k1
     private static readonly AffinePoint[] GeneratorMultiples =
         [.. OddMultiples(JacobianPoint.From(Generator), 1 << (GeneratorWindow - 2)).Select(p => p.ToAffine())];
 
+    /// <summary>λ times each of them.</summary>
+    private static readonly AffinePoint[] TurnedGeneratorMultiples = [.. GeneratorMultiples.Select(p => p.Turn())];
+
+    // Half of 256 bits, one for rounding, and the places by which a borrowed digit can reach beyond.
+    private const int MostPlaces = 140;
+
     /// <summary>Recovers the public key that made a signature.</summary>
     /// <param name="hash">The 32-byte hash that was signed.</param>
     /// <param name="signature">r and s, 32 bytes each, big-endian. High s is accepted.</param>
@@ -64,23 +70,30 @@ public static class Secp256k1
     /// <summary>The public key of a secret, for loads and tests that make keys by the thousand. Takes a time that tells about the secret, so it is for secrets that are none.</summary>
     internal static AffinePoint PublicKeyOf(in UInt256 secret) => MultiplyAdd(secret, Generator, default).ToAffine();
 
-    /// <summary>g·G + k·P in one run of doublings, both scalars in signed windows (width-w non-adjacent form).</summary>
+    /// <summary>g·G + k·P in one run of 129 doublings: both scalars in halves, each half in signed windows (width-w non-adjacent form).</summary>
     private static JacobianPoint MultiplyAdd(in UInt256 g, in AffinePoint point, in UInt256 k)
     {
-        Span<sbyte> generatorDigits = stackalloc sbyte[258], pointDigits = stackalloc sbyte[258];
-        int length = Math.Max(SignedDigits(g, GeneratorWindow, generatorDigits), SignedDigits(k, PointWindow, pointDigits));
-        JacobianPoint[] multiples = OddMultiples(JacobianPoint.From(point), 1 << (PointWindow - 2));
+        Scalar.Split(g, out UInt256 g1, out bool g1IsNegative, out UInt256 g2, out bool g2IsNegative);
+        Scalar.Split(k, out UInt256 k1, out bool k1IsNegative, out UInt256 k2, out bool k2IsNegative);
+        Span<sbyte> digits = stackalloc sbyte[4 * MostPlaces];
+        Span<sbyte> g1Digits = digits[..MostPlaces], g2Digits = digits[MostPlaces..(2 * MostPlaces)], k1Digits = digits[(2 * MostPlaces)..(3 * MostPlaces)], k2Digits = digits[(3 * MostPlaces)..];
+        int length = Math.Max(
+            Math.Max(SignedDigits(g1, g1IsNegative, GeneratorWindow, g1Digits), SignedDigits(g2, g2IsNegative, GeneratorWindow, g2Digits)),
+            Math.Max(SignedDigits(k1, k1IsNegative, PointWindow, k1Digits), SignedDigits(k2, k2IsNegative, PointWindow, k2Digits)));
+        JacobianPoint[] multiples = OddMultiples(JacobianPoint.From(point), 1 << (PointWindow - 2)), turned = Array.ConvertAll(multiples, p => p.Turn());
 
         JacobianPoint sum = JacobianPoint.Infinity;
         for (int i = length - 1; i >= 0; i--)
         {
             sum = sum.Double();
-            int digit = generatorDigits[i];
-            if (digit != 0)
+            if (g1Digits[i] is not 0 and var digit)
                 sum = sum.Add(digit > 0 ? GeneratorMultiples[digit / 2] : GeneratorMultiples[-digit / 2].Negate());
-            digit = pointDigits[i];
-            if (digit != 0)
+            if ((digit = g2Digits[i]) != 0)
+                sum = sum.Add(digit > 0 ? TurnedGeneratorMultiples[digit / 2] : TurnedGeneratorMultiples[-digit / 2].Negate());
+            if ((digit = k1Digits[i]) != 0)
                 sum = sum.Add(digit > 0 ? multiples[digit / 2] : multiples[-digit / 2].Negate());
+            if ((digit = k2Digits[i]) != 0)
+                sum = sum.Add(digit > 0 ? turned[digit / 2] : turned[-digit / 2].Negate());
         }
         return sum;
     }
@@ -96,7 +109,7 @@ public static class Secp256k1
     }
 
     /// <summary>Writes odd digits between −2^(w−1) and 2^(w−1), any two of them at least w places apart; returns how many places are used.</summary>
-    private static int SignedDigits(in UInt256 scalar, int window, Span<sbyte> digits)
+    private static int SignedDigits(in UInt256 scalar, bool isNegative, int window, Span<sbyte> digits)
     {
         digits.Clear();
         // Five limbs, because a borrowed digit can carry one place beyond 256 bits.
@@ -115,7 +128,7 @@ public static class Secp256k1
                 digit -= 1 << window;
                 Increment(rest, place + window);
             }
-            digits[place] = (sbyte)digit;
+            digits[place] = (sbyte)(isNegative ? -digit : digit);
             length = place + 1;
             place += window;
         }

@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Security.Cryptography;
 using System.Text;
+using Archipelago.Ethereum.Internals;
 
 namespace Archipelago.Ethereum.Tests;
 
@@ -146,6 +147,43 @@ public class Secp256k1Tests
     [InlineData("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAeg", false)]
     [InlineData(null, false)]
     public void Addresses_are_recognised(string? text, bool expected) => Assert.Equal(expected, EthereumAddress.IsAddress(text));
+
+    [Fact]
+    public void A_scalar_is_its_halves_and_the_halves_are_short()
+    {
+        var random = new Random(9);
+        BigInteger n = ToBig(Scalar.N), lambda = ToBig(Scalar.Lambda);
+        UInt256[] edges = [default, new(1, 0, 0, 0), UInt256.Subtract(Scalar.N, new(1, 0, 0, 0), out _), Scalar.Lambda, Scalar.Negate(Scalar.Lambda), new(0, 0, 0, 1UL << 63), new(0, 0, 1, 0), new(ulong.MaxValue, ulong.MaxValue, 0, 0)];
+        for (int i = 0; i < 20_000; i++)
+        {
+            UInt256 k = i < edges.Length ? edges[i] : Scalar.Reduce(new((ulong)random.NextInt64(), (ulong)random.NextInt64() << 1, (ulong)random.NextInt64(), (ulong)random.NextInt64() << random.Next(2)));
+            Scalar.Split(k, out UInt256 first, out bool firstIsNegative, out UInt256 second, out bool secondIsNegative);
+            Assert.True(ToBig(first).GetBitLength() <= 129 && ToBig(second).GetBitLength() <= 129);
+            BigInteger sum = (firstIsNegative ? -ToBig(first) : ToBig(first)) + ((secondIsNegative ? -ToBig(second) : ToBig(second)) * lambda);
+            Assert.Equal(ToBig(k), ((sum % n) + n) % n);
+        }
+    }
+
+    [Fact]
+    public void An_inverse_times_its_number_is_one()
+    {
+        var random = new Random(10);
+        UInt256 one = new(1, 0, 0, 0);
+        for (int i = 0; i < 5_000; i++)
+        {
+            UInt256 a = i switch { 0 => one, 1 => new(2, 0, 0, 0), 2 => UInt256.Subtract(Scalar.N, one, out _), _ => new((ulong)random.NextInt64(), (ulong)random.NextInt64(), (ulong)random.NextInt64(), (ulong)random.NextInt64()) };
+            Assert.True(Scalar.Multiply(a, Scalar.Invert(a)) == one);
+            Assert.True(Field.Multiply(a, Field.Invert(a)) == one);
+        }
+        Assert.True(Scalar.Invert(default).IsZero && Field.Invert(default).IsZero);
+    }
+
+    private static BigInteger ToBig(in UInt256 value)
+    {
+        byte[] bytes = new byte[32];
+        value.WriteBigEndian(bytes);
+        return new BigInteger(bytes, isUnsigned: true, isBigEndian: true);
+    }
 
     [Fact]
     public async Task An_identity_signs_chains_that_validate_until_it_expires()

@@ -8,7 +8,7 @@ namespace Archipelago.Cli.Load;
 /// <summary>The strangers of a load.</summary>
 internal sealed partial class ConnectorLoad
 {
-    private const int Silent = 2000, Slow = 2000, GarbageASecond = 1000, BadSignaturesASecond = 500, NewcomersAtLeast = 20;
+    private const int NewcomersAtLeast = 20;
 
     private long attackers;
 
@@ -20,12 +20,12 @@ internal sealed partial class ConnectorLoad
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(ending.Token);
         Task[] attack =
         [
-            .. Enumerable.Range(0, Silent).Select(_ => KeepAsync(client => Task.Delay(Timeout.Infinite, stop.Token), stop.Token)),
-            .. Enumerable.Range(0, Slow).Select(_ => KeepAsync(client => DribbleAsync(client, stop.Token), stop.Token)),
-            RepeatAsync(GarbageASecond, ThrowGarbageAsync, stop.Token),
-            RepeatAsync(BadSignaturesASecond, ForgeAsync, stop.Token),
+            .. Enumerable.Range(0, options.Strangers).Select(_ => KeepAsync(client => Task.Delay(Timeout.Infinite, stop.Token), stop.Token)),
+            .. Enumerable.Range(0, options.Strangers).Select(_ => KeepAsync(client => DribbleAsync(client, stop.Token), stop.Token)),
+            RepeatAsync(options.Strangers / 2, ThrowGarbageAsync, stop.Token),
+            RepeatAsync(options.Strangers / 4, ForgeAsync, stop.Token),
         ];
-        await Until.TrueAsync(() => Interlocked.Read(ref attackers) > Silent + Slow, Patience);
+        await Until.TrueAsync(() => Interlocked.Read(ref attackers) > 2 * options.Strangers, Patience);
         LoadClient[] newcomers = Create(2_000_000, Math.Max(NewcomersAtLeast, options.Seconds));
         await MeasureAsync(honest, options.Seconds, result, async () =>
         {

@@ -18,9 +18,9 @@ namespace Archipelago.Cli.Load;
 /// <param name="Rate">Heartbeats a second of each; 0 for none.</param>
 /// <param name="Seconds">How long it is measured.</param>
 /// <param name="Storm">Clients who, when the others are in, lose their connections and come back within a second.</param>
-/// <param name="Hostile">Whether strangers attack meanwhile.</param>
+/// <param name="Strangers">Attackers: so many sockets say nothing, as many say a byte a second, and each second half as many throw garbage and a quarter as many forge a signature.</param>
 /// <param name="Sink">Whether a server that only receives is measured beside it.</param>
-internal sealed record ConnectorLoadOptions(int Clients, double Rate, int Seconds, int Storm = 0, bool Hostile = false, bool Sink = false);
+internal sealed record ConnectorLoadOptions(int Clients, double Rate, int Seconds, int Storm = 0, int Strangers = 0, bool Sink = false);
 
 /// <summary>
 /// A Connector as a process on a real NATS server, under thousands of clients; what it forwards is heard on the bus, and the time from the client's send to there is
@@ -71,7 +71,7 @@ internal sealed partial class ConnectorLoad(ConnectorLoadOptions options) : IAsy
         await WalkAsync(honest, TimeSpan.FromSeconds(Math.Min(5, options.Seconds)));
         if (options.Storm > 0)
             await StormAsync(honest, result);
-        else if (options.Hostile)
+        else if (options.Strangers > 0)
             await AttackAsync(honest, result);
         else
             await MeasureAsync(honest, options.Seconds, result);

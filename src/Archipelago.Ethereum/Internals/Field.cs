@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Archipelago.Ethereum.Internals;
 
 /// <summary>
@@ -11,6 +13,9 @@ internal static class Field
     private const ulong LowestLimb = 0xFFFFFFFEFFFFFC2F;
 
     public static readonly UInt256 P = new(LowestLimb, ulong.MaxValue, ulong.MaxValue, ulong.MaxValue);
+    /// <summary>β, a cube root of one; see <see cref="Scalar.Lambda"/>.</summary>
+    public static readonly UInt256 Beta = new(0xC1396C28719501EE, 0x9CF0497512F58995, 0x6E64479EAC3434E9, 0x7AE96A2B657C0710);
+
     public static readonly UInt256 One = new(1, 0, 0, 0);
 
     public static UInt256 Add(in UInt256 a, in UInt256 b)
@@ -87,6 +92,7 @@ internal static class Field
         return Square(root) == a;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static UInt256 Normalize(in UInt256 value, ulong carry)
     {
         // At or above p only when the upper limbs are full, which is rare.

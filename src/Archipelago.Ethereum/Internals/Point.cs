@@ -6,6 +6,9 @@ internal readonly struct AffinePoint(UInt256 x, UInt256 y)
     public readonly UInt256 X = x, Y = y;
 
     public AffinePoint Negate() => new(X, Field.Negate(Y));
+
+    /// <summary>λ times the point.</summary>
+    public AffinePoint Turn() => new(Field.Multiply(X, Field.Beta), Y);
 }
 
 /// <summary>
@@ -23,6 +26,9 @@ internal readonly struct JacobianPoint(UInt256 x, UInt256 y, UInt256 z)
     public static JacobianPoint From(in AffinePoint p) => new(p.X, p.Y, Field.One);
 
     public JacobianPoint Negate() => new(X, Field.Negate(Y), Z);
+
+    /// <summary>λ times the point.</summary>
+    public JacobianPoint Turn() => new(Field.Multiply(X, Field.Beta), Y, Z);
 
     public JacobianPoint Double()
     {
