@@ -13,10 +13,13 @@ internal sealed class Drain(SocketSet sockets, ConnectorOptions options, TimePro
     /// <summary>True once the host is stopping.</summary>
     public bool HasBegun => begun;
 
+    /// <summary>Lets nobody in any more.</summary>
+    public void Begin() => begun = true;
+
     /// <summary>Closes all sockets; completes when the last has been told.</summary>
     public async Task RunAsync()
     {
-        begun = true;
+        Begin();
         WebSocketConnection[] all = [.. sockets.All.Select(s => s.Key)];
         long start = clock.GetTimestamp();
         int closed = 0;
