@@ -33,8 +33,11 @@ public enum AuthChainError
     /// <summary>The authority of a contract's signature is no address, or its capitals are wrong.</summary>
     ContractAddress,
 
-    /// <summary>The contract does not accept the signature, or gave no proper answer in time.</summary>
+    /// <summary>The contract does not accept the signature.</summary>
     ContractRejected,
+
+    /// <summary>The Ethereum node gave no proper answer in time, so nobody knows whether the contract accepts the signature.</summary>
+    NoAnswer,
 }
 
 /// <summary>The outcome of a validation.</summary>
@@ -85,6 +88,7 @@ public sealed class AuthChainValidator(EthereumNode? node = null, DelegationCach
 
         string authority = chain.Links[0].Payload;
         string? delegated = null;
+        List<(string Authority, string Signed, string Signature)>? found = null;
         foreach (AuthLink link in chain.Links.Skip(1))
         {
             (AuthChainError error, string next, string signed) = Read(link, now);
@@ -92,10 +96,15 @@ public sealed class AuthChainValidator(EthereumNode? node = null, DelegationCach
                 error = await CheckAsync(link, authority, signed, cancellationToken);
             if (error != AuthChainError.None)
                 return AuthChainResult.Refused(error);
+            if (link.Type == AuthLinkType.Ephemeral)
+                (found ??= []).Add((authority.ToLowerInvariant(), signed, link.Signature));
             authority = next;
             if (IsDelegation(link))
                 delegated = next.ToLowerInvariant();
         }
+        // Only now, or chains that come to nothing would push out those that people come with.
+        foreach ((string by, string text, string signature) in found ?? [])
+            delegations?.Add(by, text, signature);
         return new AuthChainResult(chain.Claimed, AuthChainError.None, delegated ?? chain.Claimed);
     }
 
@@ -137,10 +146,7 @@ public sealed class AuthChainValidator(EthereumNode? node = null, DelegationCach
         if (link.Signature.Length != 2 + (2 * PersonalMessage.SignatureSize) || !TryDecodeHex(link.Signature, prefixed: true, out byte[] signature)
             || await recover(signed, signature, cancellationToken) is not { } signer)
             return AuthChainError.SignatureFormat;
-        if (!string.Equals(signer, authority, StringComparison.Ordinal))
-            return AuthChainError.SignerMismatch;
-        memory?.Add(authority, signed, link.Signature);
-        return AuthChainError.None;
+        return string.Equals(signer, authority, StringComparison.Ordinal) ? AuthChainError.None : AuthChainError.SignerMismatch;
     }
 
     private async ValueTask<AuthChainError> CheckContractAsync(string text, string authority, string signed, CancellationToken cancellationToken)
@@ -151,7 +157,12 @@ public sealed class AuthChainValidator(EthereumNode? node = null, DelegationCach
             return AuthChainError.ContractAddress;
         if (!TryDecodeHex(text, prefixed: false, out byte[] signature))
             return AuthChainError.SignatureFormat;
-        return await ContractWallet.AcceptsAsync(node, authority, signed, signature, cancellationToken) ? AuthChainError.None : AuthChainError.ContractRejected;
+        return await ContractWallet.AcceptsAsync(node, authority, signed, signature, cancellationToken) switch
+        {
+            true => AuthChainError.None,
+            false => AuthChainError.ContractRejected,
+            null => AuthChainError.NoAnswer,
+        };
     }
 
     private static ValueTask<string?> RecoverHere(string text, ReadOnlyMemory<byte> signature, CancellationToken cancellationToken) =>

@@ -16,7 +16,8 @@ internal static class ContractWallet
     public static bool IsAddress(string text)
     {
         string digits = text.StartsWith("0x", StringComparison.Ordinal) ? text : "0x" + text;
-        if (!EthereumAddress.IsAddress(digits))
+        // The lowest addresses are the network's own functions, one of which gives back what it is given: it would accept everything.
+        if (!EthereumAddress.IsAddress(digits) || !digits.AsSpan(2, 36).ContainsAnyExcept('0'))
             return false;
         bool lower = digits.AsSpan(2).ContainsAnyInRange('a', 'f'), upper = digits.AsSpan(2).ContainsAnyInRange('A', 'F');
         return !(lower && upper) || digits == EthereumAddress.ToChecksum(digits);
@@ -26,15 +27,26 @@ internal static class ContractWallet
     /// Tries the text's plain hash, then the hash that people's wallets sign (EIP-191), at the newest block, and once more at the newest block by number, for
     /// nodes that answer <c>latest</c> from behind. The reference library looks for the block of the validation time there; for a login that is the newest one.
     /// </summary>
-    public static async Task<bool> AcceptsAsync(EthereumNode node, string wallet, string text, ReadOnlyMemory<byte> signature, CancellationToken cancellationToken)
+    /// <returns>Null when it was not accepted, and not every question got an answer.</returns>
+    public static async Task<bool?> AcceptsAsync(EthereumNode node, string wallet, string text, ReadOnlyMemory<byte> signature, CancellationToken cancellationToken)
     {
         byte[] plain = Call(Keccak256.Hash(Encoding.UTF8.GetBytes(text)), signature.Span), prefixed = Call(PersonalMessage.Hash(text), signature.Span);
+        bool answered = true;
         if (await AcceptsAtAsync("latest"))
             return true;
-        return await node.BlockNumberAsync(cancellationToken) is { } block && await AcceptsAtAsync(block);
+        string? block = await node.BlockNumberAsync(cancellationToken);
+        if (block is not null && await AcceptsAtAsync(block))
+            return true;
+        return answered && block is not null ? false : null;
 
-        async Task<bool> AcceptsAtAsync(string block) =>
-            IsMagic(await node.CallAsync(wallet, plain, block, cancellationToken)) || IsMagic(await node.CallAsync(wallet, prefixed, block, cancellationToken));
+        async Task<bool> AcceptsAtAsync(string block) => await AcceptsCallAsync(plain, block) || await AcceptsCallAsync(prefixed, block);
+
+        async Task<bool> AcceptsCallAsync(byte[] call, string block)
+        {
+            (bool hasAnswer, byte[]? result) = await node.CallAsync(wallet, call, block, cancellationToken);
+            answered &= hasAnswer;
+            return IsMagic(result);
+        }
     }
 
     private static bool IsMagic(byte[]? result) => result is { Length: >= 4 } && BinaryPrimitives.ReadUInt32BigEndian(result) == Selector;

@@ -56,11 +56,11 @@ public sealed class EthereumNode : IDisposable
     /// <param name="data">The call: selector and arguments.</param>
     /// <param name="block">A block number as a hexadecimal quantity, or <c>latest</c>.</param>
     /// <param name="cancellationToken">Gives up.</param>
-    /// <returns>The bytes; null when the call was reverted, or no proper answer came in time.</returns>
-    public async Task<byte[]?> CallAsync(string to, ReadOnlyMemory<byte> data, string block, CancellationToken cancellationToken)
+    /// <returns>Whether a proper answer came in time, and the bytes; null when the node answers with an error, such as that the call was reverted.</returns>
+    public async Task<(bool Answered, byte[]? Result)> CallAsync(string to, ReadOnlyMemory<byte> data, string block, CancellationToken cancellationToken)
     {
         string text = "0x" + Convert.ToHexStringLower(data.Span);
-        string? result = await AskAsync(
+        (bool answered, string? result) = await AskAsync(
             "eth_call",
             json =>
             {
@@ -71,44 +71,53 @@ public sealed class EthereumNode : IDisposable
                 json.WriteStringValue(block);
             },
             cancellationToken);
-        return result is not null && result.Length % 2 == 0 ? Convert.FromHexString(result.AsSpan(2)) : null;
+        return result is { Length: var length } && length % 2 != 0 ? (false, null) : (answered, result is null ? null : Convert.FromHexString(result.AsSpan(2)));
     }
 
     /// <summary><c>eth_blockNumber</c>: the newest block's number as a hexadecimal quantity; null when no proper answer came in time.</summary>
-    public Task<string?> BlockNumberAsync(CancellationToken cancellationToken) => AskAsync("eth_blockNumber", static _ => { }, cancellationToken);
+    public async Task<string?> BlockNumberAsync(CancellationToken cancellationToken) => (await AskAsync("eth_blockNumber", static _ => { }, cancellationToken)).Result;
 
     /// <inheritdoc/>
     public void Dispose() => http.Dispose();
 
-    /// <summary>Takes the result out of an answer: a text of <c>0x</c> and hexadecimal digits. Null for everything else, errors included; never throws for what the bytes hold.</summary>
-    internal static string? ReadResult(ReadOnlyMemory<byte> answer, long id)
+    /// <summary>
+    /// Takes the result out of an answer: a text of <c>0x</c> and hexadecimal digits, or nothing where the node tells of an error. Never throws for what the bytes hold.
+    /// </summary>
+    /// <returns>False when it is no proper answer to this question.</returns>
+    internal static bool TryReadAnswer(ReadOnlyMemory<byte> answer, long id, out string? result)
     {
+        result = null;
         try
         {
             using JsonDocument document = JsonDocument.Parse(answer);
             JsonElement root = document.RootElement;
             if (root.ValueKind != JsonValueKind.Object
                 || !root.TryGetProperty("jsonrpc", out JsonElement version) || version.ValueKind != JsonValueKind.String || !version.ValueEquals("2.0")
-                || !root.TryGetProperty("id", out JsonElement number) || number.ValueKind != JsonValueKind.Number || !number.TryGetInt64(out long answered) || answered != id
-                || root.TryGetProperty("error", out JsonElement error) && error.ValueKind != JsonValueKind.Null
-                || !root.TryGetProperty("result", out JsonElement result) || result.ValueKind != JsonValueKind.String)
-                return null;
-            string text = result.GetString()!;
-            return text.StartsWith("0x", StringComparison.Ordinal) && text.AsSpan(2).IndexOfAnyExcept(EthereumAddress.HexDigits) < 0 ? text : null;
+                || !root.TryGetProperty("id", out JsonElement number) || number.ValueKind != JsonValueKind.Number || !number.TryGetInt64(out long answered) || answered != id)
+                return false;
+            if (root.TryGetProperty("error", out JsonElement error) && error.ValueKind != JsonValueKind.Null)
+                return error.ValueKind == JsonValueKind.Object;
+            if (!root.TryGetProperty("result", out JsonElement value) || value.ValueKind != JsonValueKind.String)
+                return false;
+            string text = value.GetString()!;
+            if (!text.StartsWith("0x", StringComparison.Ordinal) || text.AsSpan(2).IndexOfAnyExcept(EthereumAddress.HexDigits) >= 0)
+                return false;
+            result = text;
+            return true;
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
             // InvalidOperationException: a text with a lone surrogate.
-            return null;
+            return false;
         }
     }
 
-    private async Task<string?> AskAsync(string method, Action<Utf8JsonWriter> writeParameters, CancellationToken cancellationToken)
+    private async Task<(bool Answered, string? Result)> AskAsync(string method, Action<Utf8JsonWriter> writeParameters, CancellationToken cancellationToken)
     {
         if (Interlocked.Increment(ref waiting) > options.MaxWaiting + options.MaxInFlight)
         {
             Interlocked.Decrement(ref waiting);
-            return null;
+            return default;
         }
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         limit.CancelAfter(options.TimeLimit);
@@ -121,11 +130,11 @@ public sealed class EthereumNode : IDisposable
             using var content = new ReadOnlyMemoryContent(Request(id, method, writeParameters));
             content.Headers.ContentType = new("application/json");
             using HttpResponseMessage response = await http.PostAsync(url, content, limit.Token);
-            return response.IsSuccessStatusCode ? ReadResult(await response.Content.ReadAsByteArrayAsync(limit.Token), id) : null;
+            return response.IsSuccessStatusCode && TryReadAnswer(await response.Content.ReadAsByteArrayAsync(limit.Token), id, out string? result) ? (true, result) : default;
         }
         catch (Exception e) when (e is HttpRequestException or IOException or ObjectDisposedException || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested))
         {
-            return null;
+            return default;
         }
         finally
         {

@@ -24,7 +24,9 @@ public enum BanStatus
 /// </summary>
 public sealed partial class Gatekeeper : IDisposable
 {
-    private const int QuestionsAtOnce = 64;
+    /// <summary>Questions that are under way at once; more wait.</summary>
+    public const int QuestionsAtOnce = 64;
+
     private const int MostRemembered = 65_536;
     private static readonly TimeSpan TimeLimit = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan Remembered = TimeSpan.FromSeconds(30);

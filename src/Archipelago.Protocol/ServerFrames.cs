@@ -26,6 +26,16 @@ public static class ServerFrames
     /// <summary>How long the packet of an encoded <c>IslandChangedMessage</c> of this length is.</summary>
     public static int IslandChangedLength(int message) => 1 + Varint.Length((uint)message) + message;
 
+    /// <summary>The id of the island in a packet that <see cref="WriteIslandChanged"/> has written; false when its message does not begin with one.</summary>
+    public static bool TryReadIsland(ReadOnlySpan<byte> frame, out ReadOnlySpan<byte> island)
+    {
+        int header = 1;
+        while (header < frame.Length && frame[header] > 0x7F)
+            header++;
+        island = default;
+        return header < frame.Length && IslandChangeWriter.TryReadIsland(frame[(header + 1)..], out island);
+    }
+
     /// <summary>Puts an encoded <c>IslandChangedMessage</c> into its packet without decoding it: field 3, length, the bytes as they came.</summary>
     /// <param name="message">The message.</param>
     /// <param name="frame">Receives <see cref="IslandChangedLength"/> bytes.</param>

@@ -22,12 +22,19 @@ internal sealed class Arrivals
 
     private readonly ConcurrentDictionary<string, Arrival> announced = new(StringComparer.Ordinal);
 
-    /// <summary>Notes a session that begins.</summary>
-    public void Announce(string address, BusMessage connect)
+    /// <summary>Notes a session that begins; false when the address has a later one already, which this message has only overtaken on its way.</summary>
+    /// <param name="address">Whose.</param>
+    /// <param name="connect">The announcement.</param>
+    /// <param name="present">The session that the peer has; null when it is not known, or there is no peer.</param>
+    public bool TryAnnounce(string address, BusMessage connect, SessionStamp? present)
     {
+        SessionStamp? stamp = StampOf(connect.Headers), now = announced.TryGetValue(address, out Arrival? arrival) ? arrival.Stamp : present;
+        if (stamp is { } begins && now is { } known && begins.CompareTo(known) < 0)
+            return false;
         if (announced.Count >= MostWaiting)
             announced.Clear();
-        announced[address] = new Arrival(KeyOf(connect.Payload), StampOf(connect.Headers));
+        announced[address] = new Arrival(KeyOf(connect.Payload), stamp);
+        return true;
     }
 
     /// <summary>Takes out the session of an address that has been announced; null when none has.</summary>

@@ -99,8 +99,8 @@ internal sealed partial class Intake
         if (!Subjects.TryGetPeer(message.Subject, out ReadOnlySpan<byte> token))
             return;
         string address = Subjects.Text(token);
-        StartAfresh(address);
-        arrivals.Announce(address, message);
+        if (arrivals.TryAnnounce(address, message, peers.TryFind(token, out Peer? peer) ? peer.Session : null))
+            StartAfresh(address);
     }
 
     /// <summary>Departures of sessions in whose place there was a newer one already.</summary>

@@ -2,6 +2,7 @@ using Archipelago.Ethereum;
 using Archipelago.Hosting;
 using Archipelago.Messaging;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 
 namespace Archipelago.Connector;
 
@@ -10,6 +11,8 @@ public static class ConnectorHost
 {
     /// <summary>The port where none is configured.</summary>
     public const int DefaultPort = 5001;
+
+    private const int MostReadAhead = 32 * 1024;
 
     /// <summary>Makes the host.</summary>
     /// <exception cref="ConfigurationException">The configuration has faults.</exception>
@@ -30,16 +33,17 @@ public static class ConnectorHost
         metrics.ObserveVerification(app.Services.GetService<DelegationCache>(), app.Services.GetService<EthereumNode>());
         Drain drain = app.Services.GetRequiredService<Drain>();
         app.Lifetime.ApplicationStopping.Register(() => _ = drain.RunAsync());
-        SessionRegistry registry = app.Services.GetRequiredService<SessionRegistry>();
         Door door = app.Services.GetRequiredService<Door>();
         app.MapRoute("/ws", door.OnRequestAsync);
-        app.MapRoute("/status", http => Json.WriteAsync(http, StatusCodes.Status200OK, json => StatusJson.Write(json, context, registry.Count)));
+        app.MapRoute("/status", http => Json.WriteAsync(http, StatusCodes.Status200OK, json => StatusJson.Write(json, context, metrics.Authenticated)));
         return app;
     }
 
     private static void AddServices(IServiceCollection services, ConnectorOptions options)
     {
         services.AddSingleton(options);
+        // Nobody reads ahead by more than two messages for a client who is being verified.
+        services.Configure<SocketTransportOptions>(transport => transport.MaxReadBufferSize = MostReadAhead);
         services.AddSingleton<SessionRegistry>().AddSingleton<SessionClock>().AddSingleton<SessionMetrics>().AddSingleton<SocketSet>().AddSingleton<Drain>();
         services.AddSingleton<DenyList>().AddSingleton<Cooldowns>().AddSingleton<SignatureQueue>().AddSingleton<Doorkeeper>().AddSingleton<SessionServices>();
         services.AddSingleton(new ClientAddress(options.TrustedProxies)).AddSingleton<Door>();

@@ -365,6 +365,16 @@ public class ServiceTests
         Assert.Equal($"engine.peer.{Ann}.island_changed.0xdevice", subjects.First());
         Assert.DoesNotContain(subjects.Skip(1), s => s.EndsWith("0xdevice", StringComparison.Ordinal));
 
+        // An announcement of an earlier session that comes late starts nothing afresh.
+        static byte[] Header(int session) => BusHeaders.Of(Subjects.SessionHeader, new SessionStamp(session, 7).ToString());
+        await service.Host.Bus.PublishAsync(Subjects.Connect(Bob), "0xnew"u8.ToArray(), headers: Header(9));
+        await service.Host.Bus.PublishAsync(Subjects.Connect(Bob), "0xold"u8.ToArray(), headers: Header(8));
+        await service.HeartbeatAsync(Bob, 500, 0);
+        await service.BeatAsync();
+        Assert.Equal(Subjects.IslandChanged(Bob, "0xnew"), subjects.Last());
+        await service.Host.Bus.PublishAsync(Subjects.Connect(Bob), "0xold"u8.ToArray(), headers: Header(8));
+        Assert.Empty(await service.BeatAsync());
+
         // A key that is no token of a subject is none.
         await service.Host.Bus.PublishAsync(Subjects.Connect(Ann), "a.>"u8.ToArray());
         await service.HeartbeatAsync(Ann, 0, 0);

@@ -164,6 +164,43 @@ public sealed class ConnectionTests : SessionTestBase
     }
 
     [Fact]
+    public async Task An_island_that_was_overtaken_on_its_way_does_not_let_the_one_before_be_told_twice()
+    {
+        var (client, _, session, running) = await EnterAsync();
+        byte[] Change(string id) => new IslandChangedMessage { IslandId = id, ConnStr = new string('c', 100_000) }.ToByteArray();
+        session.SendIslandChange(Change("I1")); // fills the way
+        session.SendIslandChange(Change("I2")); // waits behind it
+        session.SendIslandChange(Change("I1")); // takes its place, and is what the client is being sent
+        session.SendIslandChange(Change("I1"));
+        var told = new List<string>();
+        while (told.LastOrDefault() != "I3")
+        {
+            if (told.Count == 1)
+                session.SendIslandChange(Change("I3"));
+            told.Add(ServerPacket.Parser.ParseFrom((await client.ReceiveAsync())!.Value.Payload).IslandChanged.IslandId);
+        }
+        Assert.Equal(["I1", "I3"], told);
+        client.Abort();
+        await running;
+    }
+
+    [Fact]
+    public async Task A_connection_that_outlives_its_session_is_cut()
+    {
+        var (client, connection, _, running) = Connect();
+        await client.SendAsync(MemoryClient.Frame(FrameKind.Close, default));
+        await running;
+        sockets.Remove(connection, Clock.GetTimestamp());
+        using SocketSweep sweep = Sweep();
+        Clock.Advance(TimeSpan.FromSeconds(4.9));
+        sweep.Sweep();
+        Assert.False(client.Aborted);
+        Clock.Advance(TimeSpan.FromSeconds(0.1));
+        sweep.Sweep();
+        Assert.True(client.Aborted);
+    }
+
+    [Fact]
     public async Task A_client_that_reads_late_gets_the_latest_island()
     {
         var (client, _, session, running) = await EnterAsync();

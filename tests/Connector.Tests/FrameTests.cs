@@ -132,6 +132,17 @@ public class FrameTests
         Assert.Equal("Message 07", read[1]);
     }
 
+    [Theory]
+    [InlineData(long.MaxValue)]
+    [InlineData(long.MaxValue - 16_384)]
+    [InlineData(1L << 40)]
+    public void A_length_beyond_reason_is_too_big_whatever_came_before(long length)
+    {
+        byte[] header = [0x80, 0xFF, .. BitConverter.GetBytes(System.Buffers.Binary.BinaryPrimitives.ReverseEndianness(length)), 1, 2, 3, 4];
+        byte[] bytes = [.. MemoryClient.Frame(FrameKind.Binary, [1], final: false), .. header, .. new byte[100_000]];
+        Assert.Equal(["TooBig"], Feed(bytes, new Random(5)).Read);
+    }
+
     [Fact]
     public void Without_a_limit_a_large_message_is_told_and_read_all_the_same()
     {

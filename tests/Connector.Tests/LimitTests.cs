@@ -85,6 +85,44 @@ public sealed class LimitTests : SessionTestBase
         Assert.Contains(Exceeded("heartbeat_rate", 10), Scrape(), StringComparison.Ordinal);
     }
 
+    /// <summary>A bus that carries little.</summary>
+    private sealed class NarrowBus(Messaging.IMessageBus inner) : Messaging.IMessageBus
+    {
+        public int MaxPayload { get; set; } = 100;
+
+        public bool IsConnected { get; set; } = true;
+
+        public ValueTask PublishAsync(string subject, ReadOnlyMemory<byte> payload, Messaging.WhenDisconnected whenDisconnected, CancellationToken cancellationToken, ReadOnlyMemory<byte> headers) =>
+            payload.Length > MaxPayload || MaxPayload == 0 ? throw new ArgumentException("too large") : inner.PublishAsync(subject, payload, whenDisconnected, cancellationToken, headers);
+
+        public IDisposable Subscribe(string pattern, Messaging.MessageHandler handler) => inner.Subscribe(pattern, handler);
+
+        public Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+        public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    }
+
+    [Fact]
+    public async Task What_the_bus_does_not_carry_is_dropped_and_counted_even_on_a_timers_thread()
+    {
+        var narrow = new NarrowBus(Wire);
+        await using var small = new TestConnector(narrow, Clock, []);
+        (Session session, FakeSocket socket) = await WelcomedAsync(at: small);
+        await Send(session, Beat(1, new string('r', 200)));
+        Assert.Contains("archipelago_heartbeats_dropped_total{reason=\"too_large\"} 1\n", small.Scrape(), StringComparison.Ordinal);
+        for (int i = 0; i < 25; i++)
+            await Send(session, Beat(i));
+        narrow.MaxPayload = 0; // a server with other limits has taken its place
+        Clock.Advance(TimeSpan.FromSeconds(1));
+        narrow.MaxPayload = 100;
+        Assert.Null(socket.Closed);
+        Assert.Contains("archipelago_heartbeats_dropped_total{reason=\"bus_unreachable\"} 1\n", small.Scrape(), StringComparison.Ordinal);
+        narrow.IsConnected = false;
+        await Send(session, Beat(7));
+        Assert.Contains("archipelago_heartbeats_dropped_total{reason=\"bus_unreachable\"} 2\n", small.Scrape(), StringComparison.Ordinal);
+        await session.EndAsync().WaitAsync(TimeSpan.FromSeconds(20));
+    }
+
     [Theory]
     [InlineData(99.9f, true)]
     [InlineData(100, true)]

@@ -82,6 +82,8 @@ internal sealed class MemoryClient : IDuplexPipe
         int length = bytes[1], header = 2;
         if (length == 126 && bytes.Length >= 4)
             (length, header) = (BinaryPrimitives.ReadUInt16BigEndian(bytes.AsSpan(2)), 4);
+        else if (length == 127 && bytes.Length >= 10)
+            (length, header) = ((int)BinaryPrimitives.ReadUInt64BigEndian(bytes.AsSpan(2)), 10);
         size = header + length;
         if (bytes.Length < size)
             return false;

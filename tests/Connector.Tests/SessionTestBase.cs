@@ -18,6 +18,8 @@ internal sealed class FakeSocket : ISessionSocket
 
     public CloseReason? Closed { get; private set; }
 
+    public bool IsClosing => Closed is not null;
+
     public bool TrySend(ReadOnlyMemory<byte> frame)
     {
         if (Closed is not null)
@@ -52,7 +54,7 @@ internal sealed class TestConnector : IAsyncDisposable
         settings.ThrowIfFaulty();
         exporter = new PrometheusExporter(meters.GetRequiredService<IMeterFactory>());
         var throttle = new LogThrottle(clock, TimeSpan.FromSeconds(10));
-        Metrics = new SessionMetrics(meters.GetRequiredService<IMeterFactory>(), Registry);
+        Metrics = new SessionMetrics(meters.GetRequiredService<IMeterFactory>());
         DenyList = new DenyList(Options, clock, throttle, NullLogger<DenyList>.Instance);
         Gatekeeper = new Gatekeeper(settings.HttpUrl("COMMS_GATEKEEPER_URL"), settings.Text("BANS_FAIL_CLOSED") == "true", clock, throttle, NullLogger<Gatekeeper>.Instance);
         Signatures = new SignatureQueue(Options, Metrics);

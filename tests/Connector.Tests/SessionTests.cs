@@ -303,7 +303,7 @@ public sealed class SessionTests : SessionTestBase
         connector = Start(new() { ["COMMS_GATEKEEPER_URL"] = gatekeeper.Url });
         (_, FakeSocket inside) = await WelcomedAsync();
         banned = true;
-        using (var sweep = new BanSweep(connector.Registry, connector.Gatekeeper, connector.Options, Clock))
+        using (var sweep = new BanSweep(connector.Registry, connector.Gatekeeper, connector.Options, connector.Metrics, Clock))
             await sweep.SweepAsync(default);
         Assert.Equal(CloseReason.NotAllowed, inside.Closed);
         Assert.Equal(ServerPacket.MessageOneofCase.Kicked, inside.Sent[^1].MessageCase);

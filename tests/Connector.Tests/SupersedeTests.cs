@@ -131,13 +131,89 @@ public sealed class SupersedeTests : SessionTestBase
     }
 
     [Fact]
-    public async Task A_newer_session_wins_over_an_older_one_whatever_their_clocks_say()
+    public async Task An_announcement_that_comes_late_ends_no_newer_session_and_its_Connector_is_told_of_it()
     {
-        (Session _, FakeSocket socket) = await WelcomedAsync();
+        SessionStamp told = default;
+        (Session session, FakeSocket socket) = await WelcomedAsync();
+        await Send(session, Beat(1));
         Later();
-        // The other Connector's clock is far behind.
+        using IDisposable _ = Wire.Subscribe(Subjects.AllAsks, m => SessionHeaders.TryRead(m.Headers, out told));
+        // It waited in a Connector that the bus was out of reach for.
         await Wire.PublishAsync(Subjects.Connect(Owner.Address), "0xkey"u8.ToArray(), headers: new SessionStamp(5, 5).ToHeaders());
-        Assert.True(WasKicked(socket));
+        Assert.Null(socket.Closed);
+        Assert.True(told.CompareTo(new SessionStamp(5, 5)) > 0);
+    }
+
+    [Fact]
+    public async Task Somebody_who_is_being_sent_away_does_not_end_the_session_that_is_there()
+    {
+        (Session old, FakeSocket oldSocket) = await WelcomedAsync();
+        (Session doomed, FakeSocket doomedSocket) = Open();
+        await Send(doomed, Request(Owner.Address));
+        ClientPacket answer = Signed(doomedSocket);
+        doomed.SendAway();
+        await Send(doomed, answer);
+        Assert.Null(oldSocket.Closed);
+        Assert.True(connector.Registry.TryFind(System.Text.Encoding.ASCII.GetBytes(Owner.Address), out Session? found));
+        Assert.Same(old, found);
+        await doomed.EndAsync();
+    }
+
+    [Fact]
+    public async Task Whoever_comes_third_is_heard_only_after_the_departure_of_the_first()
+    {
+        // The bus takes its time with the departure of the first, while the second is on its way in and the third after it.
+        var slow = new SlowBus(Wire);
+        connector = new TestConnector(slow, Clock, []);
+        (Session _, FakeSocket _) = await WelcomedAsync();
+        (Session secondSession, FakeSocket secondSocket) = Open();
+        await Send(secondSession, Request(Owner.Address));
+        (Session thirdSession, FakeSocket thirdSocket) = Open();
+        await Send(thirdSession, Request(Owner.Address));
+        ClientPacket secondAnswer = Signed(secondSocket), thirdAnswer = Signed(thirdSocket);
+        slow.Holds = true;
+        Task comingSecond = Send(secondSession, secondAnswer).AsTask();
+        await Testing.Eventually.TrueAsync(() => connector.Registry.TryFind(System.Text.Encoding.ASCII.GetBytes(Owner.Address), out Session? holder) && holder == secondSession);
+        Task comingThird = Send(thirdSession, thirdAnswer).AsTask();
+        await Testing.Eventually.TrueAsync(() => connector.Registry.TryFind(System.Text.Encoding.ASCII.GetBytes(Owner.Address), out Session? holder) && holder == thirdSession);
+        Assert.DoesNotContain(thirdSocket.Sent, p => p.MessageCase == ServerPacket.MessageOneofCase.Welcome);
+        slow.Release();
+        await comingSecond;
+        await comingThird;
+        await Send(thirdSession, Beat(3));
+        Assert.Equal(["connect", "disconnect", "superseded", "connect", "heartbeat"], Words());
+        await connector.DisposeAsync();
+    }
+
+    /// <summary>A bus that pushes back.</summary>
+    private sealed class SlowBus(IMessageBus inner) : IMessageBus
+    {
+        private readonly TaskCompletionSource released = new();
+
+        public bool Holds { get; set; }
+
+        public bool IsConnected => true;
+
+        public int MaxPayload => inner.MaxPayload;
+
+        public void Release()
+        {
+            Holds = false;
+            released.SetResult();
+        }
+
+        public async ValueTask PublishAsync(string subject, ReadOnlyMemory<byte> payload, WhenDisconnected whenDisconnected, CancellationToken cancellationToken, ReadOnlyMemory<byte> headers)
+        {
+            if (Holds)
+                await released.Task;
+            await inner.PublishAsync(subject, payload, whenDisconnected, cancellationToken, headers);
+        }
+
+        public IDisposable Subscribe(string pattern, MessageHandler handler) => inner.Subscribe(pattern, handler);
+
+        public Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+        public ValueTask DisposeAsync() => ValueTask.CompletedTask;
     }
 
     [Fact]
@@ -250,8 +326,7 @@ public sealed class SupersedeTests : SessionTestBase
             (_, FakeSocket first) = await WelcomedAsync(person);
             (_, FakeSocket second) = await WelcomedAsync(person, other);
             Assert.True(WasKicked(first));
-            Assert.Null(second.Closed);
-        }
+            }
     }
 
     [Fact]

@@ -20,13 +20,14 @@ internal sealed partial class ConnectorLoad
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(ending.Token);
         Task[] attack =
         [
-            .. Enumerable.Range(0, options.Strangers).Select(_ => KeepAsync(client => Task.Delay(Timeout.Infinite, stop.Token), stop.Token)),
+            .. Enumerable.Range(0, options.Strangers).Select(_ => KeepAsync(client => client.Listening!.WaitAsync(stop.Token), stop.Token)),
             .. Enumerable.Range(0, options.Strangers).Select(_ => KeepAsync(client => DribbleAsync(client, stop.Token), stop.Token)),
             RepeatAsync(options.Strangers / 2, ThrowGarbageAsync, stop.Token),
             RepeatAsync(options.Strangers / 4, ForgeAsync, stop.Token),
         ];
         await Until.TrueAsync(() => Interlocked.Read(ref attackers) > 2 * options.Strangers, Patience);
         LoadClient[] newcomers = Create(2_000_000, Math.Max(NewcomersAtLeast, options.Seconds));
+        (long before, long start) = (Interlocked.Read(ref attackers), Stopwatch.GetTimestamp());
         await MeasureAsync(honest, options.Seconds, result, async () =>
         {
             foreach (LoadClient newcomer in newcomers)
@@ -35,19 +36,24 @@ internal sealed partial class ConnectorLoad
                 await EnterPatientlyAsync(newcomer);
             }
         });
-        result["strangers"] = Interlocked.Read(ref attackers);
+        Add(result, "strangersASecond", (Interlocked.Read(ref attackers) - before) / Stopwatch.GetElapsedTime(start).TotalSeconds);
         Add(result, "newcomerMs", Latency.Of(newcomers.Select(c => c.EnteredMs)));
         await stop.CancelAsync();
         await Task.WhenAll(attack);
         await BreakOffAsync(newcomers);
     }
 
+    /// <summary>All strangers come from a few addresses, as the proxy tells that the server trusts.</summary>
+    private static string AttackerAddress() => $"203.0.113.{Random.Shared.Next(1, 9)}";
+
+    private static LoadClient Stranger() => new(null, AttackerAddress());
+
     /// <summary>A socket that is open all the time, by somebody who opens another when it is closed.</summary>
     private async Task KeepAsync(Func<LoadClient, Task> live, CancellationToken stop)
     {
         while (!stop.IsCancellationRequested)
         {
-            using var client = new LoadClient(null);
+            using var client = Stranger();
             try
             {
                 await client.OpenAsync(server, stop);
@@ -73,7 +79,7 @@ internal sealed partial class ConnectorLoad
 
     private async Task ThrowGarbageAsync(int number, CancellationToken stop)
     {
-        using var client = new LoadClient(null);
+        using LoadClient client = Stranger();
         byte[] garbage = new byte[200];
         new Random(number).NextBytes(garbage);
         await client.OpenAsync(server, stop);
@@ -83,7 +89,7 @@ internal sealed partial class ConnectorLoad
 
     private async Task ForgeAsync(int number, CancellationToken stop)
     {
-        using var client = new LoadClient(new LoadIdentity(3_000_000 + (number % 100), TimeProvider.System.GetUtcNow()));
+        using var client = new LoadClient(new LoadIdentity(3_000_000 + (number % 100), TimeProvider.System.GetUtcNow()), AttackerAddress());
         // Signs well, but another text: the server finds out only by checking.
         var other = new LoadIdentity(number, TimeProvider.System.GetUtcNow());
         try

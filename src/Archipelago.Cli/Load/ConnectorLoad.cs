@@ -35,7 +35,7 @@ internal sealed partial class ConnectorLoad(ConnectorLoadOptions options) : IAsy
     private readonly ChildProcess nats = ChildProcess.NatsServer(ChildProcess.FreePort());
     private readonly ChildProcess connector = ChildProcess.Host("Connector", new()
     {
-        ["HTTP_SERVER_HOST"] = "127.0.0.1", ["HTTP_SERVER_PORT"] = "0", ["DENYLIST_URL"] = "", ["ETH_RPC_URL"] = "", ["DRAIN_WINDOW_MS"] = "1000",
+        ["HTTP_SERVER_HOST"] = "127.0.0.1", ["HTTP_SERVER_PORT"] = "0", ["DENYLIST_URL"] = "", ["ETH_RPC_URL"] = "", ["DRAIN_WINDOW_MS"] = "1000", ["TRUSTED_PROXIES"] = "127.0.0.1",
     });
 
     private readonly HttpClient http = new();
@@ -45,6 +45,7 @@ internal sealed partial class ConnectorLoad(ConnectorLoadOptions options) : IAsy
     private NatsConnection bus = null!;
     private IPEndPoint server = null!;
     private volatile bool measuring;
+    private long retries;
 
     /// <summary>Runs it; returns what was measured, as JSON.</summary>
     public async Task<JsonObject> RunAsync()
@@ -76,6 +77,7 @@ internal sealed partial class ConnectorLoad(ConnectorLoadOptions options) : IAsy
         else
             await MeasureAsync(honest, options.Seconds, result);
         Add(result, "kilobytesAConnection", (connector.Usage().Mebibytes - emptyMebibytes) * 1024 / honest.Count(c => c.IsIn));
+        result["retries"] = Interlocked.Read(ref retries);
         result["dropped"] = honest.Count(c => !c.IsIn);
         Check(honest.All(c => c.IsIn), $"{honest.Count(c => !c.IsIn)} clients were dropped, the first with {honest.FirstOrDefault(c => !c.IsIn)?.CloseCode}");
         await BreakOffAsync(honest);
@@ -157,10 +159,12 @@ internal sealed partial class ConnectorLoad(ConnectorLoadOptions options) : IAsy
 
     private void OnHeartbeat(NatsMessage message)
     {
-        if (!measuring || !Subjects.TryGetPeer(message.Subject, out ReadOnlySpan<byte> address) || !byAddress.TryGetValue(Subjects.Text(address), out LoadClient? client))
+        if (!Subjects.TryGetPeer(message.Subject, out ReadOnlySpan<byte> address) || !byAddress.TryGetValue(Subjects.Text(address), out LoadClient? client))
             return;
         long sent = Interlocked.Exchange(ref client.SentAt, 0);
-        if (sent != 0)
+        if (sent == 0 || !measuring)
+            return;
+        lock (latencies)
             latencies.Add(Stopwatch.GetElapsedTime(sent).TotalMilliseconds);
     }
 
@@ -168,7 +172,9 @@ internal sealed partial class ConnectorLoad(ConnectorLoadOptions options) : IAsy
     private async Task MeasureAsync(LoadClient[] clients, int seconds, JsonObject result, Func<Task>? meanwhile = null)
     {
         (double heartbeats, double allocated, double cpu) = (await MetricAsync("archipelago_heartbeats_forwarded_total"), await MetricAsync("dotnet_gc_allocated_bytes_total"), connector.Usage().Seconds);
-        latencies.Clear();
+        lock (latencies)
+            latencies.Clear();
+        long overdue = clients.Sum(c => c.Overdue);
         measuring = true;
         long start = Stopwatch.GetTimestamp();
         Task walking = WalkAsync(clients, TimeSpan.FromSeconds(seconds));
@@ -182,7 +188,9 @@ internal sealed partial class ConnectorLoad(ConnectorLoadOptions options) : IAsy
         Add(result, "mebibytes", mebibytes);
         if (forwarded > 0)
             Add(result, "allocatedBytesAHeartbeat", (await MetricAsync("dotnet_gc_allocated_bytes_total") - allocated) / forwarded);
-        Add(result, "forwardedMs", Latency.Of(latencies));
+        lock (latencies)
+            Add(result, "forwardedMs", Latency.Of(latencies));
+        result["overdue"] = clients.Sum(c => c.Overdue) - overdue;
     }
 
     private async Task<double> MetricAsync(string name)
@@ -218,17 +226,19 @@ internal sealed partial class ConnectorLoad(ConnectorLoadOptions options) : IAsy
 
     private async Task EnterPatientlyAsync(LoadClient client)
     {
+        long began = Stopwatch.GetTimestamp();
         while (true)
         {
             try
             {
-                await client.EnterAsync(server, ending.Token);
+                await client.EnterAsync(server, ending.Token, since: began);
                 _ = client.ListenAsync();
                 return;
             }
             catch (Exception e) when (e is ProtocolException or SocketException)
             {
                 client.Dispose();
+                Interlocked.Increment(ref retries);
                 await Task.Delay(100, ending.Token);
             }
         }

@@ -15,12 +15,13 @@ namespace Archipelago.Cli.Load;
 /// zeros, which the protocol allows.
 /// </summary>
 /// <param name="identity">Who it is; null for one that only opens a socket.</param>
-internal sealed class LoadClient(LoadIdentity? identity) : IDisposable
+/// <param name="from">Where it comes from, as a proxy would tell; null for nothing.</param>
+internal sealed class LoadClient(LoadIdentity? identity, string? from = null) : IDisposable
 {
     private const byte Binary = 0x82, Close = 0x88, Ping = 0x89, Pong = 0x8A, Masked = 0x80;
 
-    private static readonly byte[] Upgrade =
-        "GET /ws HTTP/1.1\r\nHost: load\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: bG9hZCBsb2FkIGxvYWQhIQ==\r\n\r\n"u8.ToArray();
+    private const string Upgrade =
+        "GET /ws HTTP/1.1\r\nHost: load\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: bG9hZCBsb2FkIGxvYWQhIQ==\r\n";
 
     // ClientPacket.heartbeat with a position of three coordinates.
     private readonly byte[] heartbeat = [Binary, Masked | 19, 0, 0, 0, 0, 0x1A, 17, 0x0A, 15, 0x0D, 0, 0, 0, 0, 0x15, 0, 0, 0x80, 0x3F, 0x1D, 0, 0, 0, 0];
@@ -42,7 +43,13 @@ internal sealed class LoadClient(LoadIdentity? identity) : IDisposable
 
     public long IslandChanges { get; private set; }
 
-    /// <summary>Milliseconds from opening the socket to the welcome.</summary>
+    /// <summary>Heartbeats that had not been forwarded when the next was due.</summary>
+    public long Overdue { get; private set; }
+
+    /// <summary>Ends when the connection does; null before it is opened.</summary>
+    public Task? Listening { get; private set; }
+
+    /// <summary>Milliseconds from opening the socket, or from the first attempt, to the welcome.</summary>
     public double EnteredMs { get; private set; }
 
     /// <summary>Opens a WebSocket.</summary>
@@ -51,7 +58,8 @@ internal sealed class LoadClient(LoadIdentity? identity) : IDisposable
         (start, end, IsIn, CloseCode) = (0, 0, false, null);
         socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         await socket.ConnectAsync(server, cancellationToken);
-        await socket.SendAsync(Upgrade, cancellationToken);
+        string forwarded = from is null ? "" : $"X-Forwarded-For: {from}\r\n";
+        await socket.SendAsync(Encoding.ASCII.GetBytes($"{Upgrade}{forwarded}\r\n"), cancellationToken);
         while (true)
         {
             int at = buffer.AsSpan(start, end - start).IndexOf("\r\n\r\n"u8);
@@ -71,14 +79,14 @@ internal sealed class LoadClient(LoadIdentity? identity) : IDisposable
     {
         await ConnectAsync(server, cancellationToken);
         IsIn = true;
-        _ = ListenAsync();
+        Listening = ListenAsync();
     }
 
     /// <summary>Opens a WebSocket and proves who it is.</summary>
     /// <exception cref="ProtocolException">It was not let in.</exception>
-    public async Task EnterAsync(IPEndPoint server, CancellationToken cancellationToken, Func<string, string>? sign = null)
+    public async Task EnterAsync(IPEndPoint server, CancellationToken cancellationToken, Func<string, string>? sign = null, long? since = null)
     {
-        long began = Stopwatch.GetTimestamp();
+        long began = since ?? Stopwatch.GetTimestamp();
         await ConnectAsync(server, cancellationToken);
         await SendAsync(new ClientPacket { ChallengeRequest = new ChallengeRequestMessage { Address = identity!.Address } }, cancellationToken);
         string challenge = (await ReceiveAsync(cancellationToken)).ChallengeResponse?.ChallengeToSign ?? throw new ProtocolException("no challenge came");
@@ -95,7 +103,9 @@ internal sealed class LoadClient(LoadIdentity? identity) : IDisposable
     {
         BinaryPrimitives.WriteSingleLittleEndian(heartbeat.AsSpan(11), x);
         BinaryPrimitives.WriteSingleLittleEndian(heartbeat.AsSpan(21), z);
-        Volatile.Write(ref SentAt, Stopwatch.GetTimestamp());
+        // One that is still under way keeps its time, or a delay of more than a period would look like a short one.
+        if (Interlocked.CompareExchange(ref SentAt, Stopwatch.GetTimestamp(), 0) != 0)
+            Overdue++;
         await SendBytesAsync(heartbeat);
     }
 

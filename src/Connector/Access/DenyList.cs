@@ -11,6 +11,9 @@ internal sealed partial class DenyList(ConnectorOptions options, TimeProvider cl
 {
     private static readonly TimeSpan Lifetime = TimeSpan.FromMinutes(5);
     private static readonly TimeSpan TimeLimit = TimeSpan.FromSeconds(5);
+
+    /// <summary>While there is no list at all it is not left at that.</summary>
+    private static readonly TimeSpan AgainWithout = TimeSpan.FromSeconds(5);
     private const int MaxBytes = 16 * 1024 * 1024;
 
     private readonly HttpClient http = new() { Timeout = TimeLimit, MaxResponseContentBufferSize = MaxBytes };
@@ -78,6 +81,8 @@ internal sealed partial class DenyList(ConnectorOptions options, TimeProvider cl
 
     private void Warn(string url, string reason)
     {
+        if (wallets is null)
+            Volatile.Write(ref nextFetch, clock.GetTimestamp() + (long)(AgainWithout.TotalSeconds * clock.TimestampFrequency));
         if (throttle.ShouldLog("deny list", out _))
             LogKept(log, url, reason, wallets?.Count ?? 0);
     }

@@ -64,7 +64,7 @@ internal sealed class Doorkeeper(
             }
         }
         if (!result.Ok)
-            return Refusal.Forged;
+            return result.Error == AuthChainError.NoAnswer ? Refusal.Unchecked : Refusal.Forged;
         string address = result.Address!;
         if (await CheckClaimAsync(address) is { } denied)
             return denied;

@@ -11,10 +11,24 @@ namespace Archipelago.Connector;
 /// </summary>
 internal sealed class SignatureQueue : IDisposable
 {
-    private sealed class Job(string text, ReadOnlyMemory<byte> signature)
+    private sealed class Job(string text, ReadOnlyMemory<byte> signature, CancellationToken cancellationToken)
         : TaskCompletionSource<string?>(TaskCreationOptions.RunContinuationsAsynchronously)
     {
-        public void Run() => TrySetResult(PersonalMessage.TryRecover(text, signature.Span, out string signer) ? signer : null);
+        /// <summary>True when nobody waits for it any more.</summary>
+        public bool IsAbandoned => cancellationToken.IsCancellationRequested;
+
+        public void Run()
+        {
+            try
+            {
+                TrySetResult(PersonalMessage.TryRecover(text, signature.Span, out string signer) ? signer : null);
+            }
+            catch (Exception e)
+            {
+                // For whoever waits; this thread is for everybody.
+                TrySetException(e);
+            }
+        }
     }
 
     /// <summary>A place; disposing it gives it up.</summary>
@@ -59,7 +73,7 @@ internal sealed class SignatureQueue : IDisposable
     /// <summary>Recovers a signer when its turn comes; see <see cref="SignerRecovery"/>.</summary>
     public async ValueTask<string?> RecoverAsync(string text, ReadOnlyMemory<byte> signature, CancellationToken cancellationToken)
     {
-        var job = new Job(text, signature);
+        var job = new Job(text, signature, cancellationToken);
         jobs.Add(job, cancellationToken);
         return await job.Task.WaitAsync(cancellationToken);
     }
@@ -70,6 +84,8 @@ internal sealed class SignatureQueue : IDisposable
     {
         foreach (Job job in jobs.GetConsumingEnumerable())
         {
+            if (job.IsAbandoned)
+                continue;
             long start = Stopwatch.GetTimestamp();
             job.Run();
             metrics.SignatureRecovered(Stopwatch.GetElapsedTime(start));

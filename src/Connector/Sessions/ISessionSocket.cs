@@ -3,6 +3,9 @@ namespace Archipelago.Connector;
 /// <summary>The way out to one client. Any thread; never blocks.</summary>
 internal interface ISessionSocket
 {
+    /// <summary>True once the server has decided to close, or the client has.</summary>
+    bool IsClosing { get; }
+
     /// <summary>Queues one binary message; false when the socket is closing.</summary>
     bool TrySend(ReadOnlyMemory<byte> frame);
 

@@ -10,7 +10,7 @@ internal sealed class IslandCheck(SessionRegistry registry, ConnectorOptions opt
     {
         if (options.IslandCheckPeriod == TimeSpan.Zero)
             return;
-        using var timer = new PeriodicTimer(options.IslandCheckPeriod / Rounds, clock);
+        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(Math.Max(1, options.IslandCheckPeriod.TotalMilliseconds / Rounds)), clock);
         while (await timer.WaitForNextTickAsync(stoppingToken))
             foreach (Session session in registry.All)
                 await session.CompareIslandAsync(stoppingToken);

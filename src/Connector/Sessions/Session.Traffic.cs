@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Archipelago.Messaging;
 using Archipelago.Protocol;
 
@@ -21,12 +20,24 @@ internal sealed partial class Session
     {
         if (stage != Stage.Completed)
             return;
-        if (IslandChangeWriter.TryReadIsland(message, out ReadOnlySpan<byte> told) && !TryRemember(told))
+        bool isNew = true;
+        // Noted and queued in one step, so that what is noted is what the client is told last.
+        EnterTelling();
+        try
         {
-            services.Metrics.IslandChangeRepeated();
-            return;
+            if (IslandChangeWriter.TryReadIsland(message, out ReadOnlySpan<byte> told))
+                isNew = TryRemember(told);
+            if (isNew)
+                socket.TrySendIslandChange(message);
         }
-        socket.TrySendIslandChange(message);
+        finally
+        {
+            Volatile.Write(ref telling, 0);
+        }
+        if (isNew)
+            Volatile.Write(ref lastCompared, services.Clock.GetTimestamp());
+        else
+            services.Metrics.IslandChangeRepeated();
     }
 
     /// <summary>
@@ -40,29 +51,25 @@ internal sealed partial class Session
         TimeSpan period = Volatile.Read(ref islandLength) == 0 ? services.Options.IslandCheckPeriod / 10 : services.Options.IslandCheckPeriod;
         if (services.Clock.GetElapsedTime(Math.Max(first, Volatile.Read(ref lastCompared))) < period)
             return;
+        await AskIslandAsync(cancellationToken);
+    }
+
+    private async ValueTask AskIslandAsync(CancellationToken cancellationToken)
+    {
         Volatile.Write(ref lastCompared, services.Clock.GetTimestamp());
         services.Metrics.IslandAsked();
         await services.Bus.PublishAsync(Subjects.Ask(address), Heard(), WhenDisconnected.Drop, cancellationToken, stamp.ToHeaders());
     }
 
-    /// <summary>Notes which island the client is told; false when it is the one that it was told before: some clients leave the room that they are told to join again.</summary>
+    /// <summary>Notes which island the client is told; false when it is the one that it was told before.</summary>
     private bool TryRemember(ReadOnlySpan<byte> told)
     {
-        EnterTelling();
-        try
-        {
-            if (told.SequenceEqual(island.AsSpan(0, islandLength)))
-                return false;
-            if (island.Length < told.Length)
-                island = new byte[Math.Max(32, told.Length)];
-            told.CopyTo(island);
-            Volatile.Write(ref islandLength, told.Length);
-        }
-        finally
-        {
-            Volatile.Write(ref telling, 0);
-        }
-        Volatile.Write(ref lastCompared, services.Clock.GetTimestamp());
+        if (told.SequenceEqual(island.AsSpan(0, islandLength)))
+            return false;
+        if (island.Length < told.Length)
+            island = new byte[Math.Max(32, told.Length)];
+        told.CopyTo(island);
+        Volatile.Write(ref islandLength, told.Length);
         return true;
     }
 
@@ -83,6 +90,7 @@ internal sealed partial class Session
 
     private ValueTask ForwardAsync(ReadOnlyMemory<byte> heartbeat, float x, float y, float z)
     {
+        services.Metrics.HeartbeatReceived();
         if (!float.IsFinite(x) || !float.IsFinite(y) || !float.IsFinite(z))
         {
             services.Metrics.HeartbeatDropped(DropReason.NotFinite);
@@ -91,6 +99,11 @@ internal sealed partial class Session
         if (services.Options.World is { } world && !world.Contains(x, z))
         {
             services.Metrics.HeartbeatDropped(DropReason.OutsideTheWorld);
+            return default;
+        }
+        if (heartbeat.Length > services.Bus.MaxPayload)
+        {
+            services.Metrics.HeartbeatDropped(DropReason.TooLarge);
             return default;
         }
         return IsHeldBack(heartbeat.Span) ? default : PublishAsync(heartbeat);
@@ -122,7 +135,10 @@ internal sealed partial class Session
     {
         // Held by a heartbeat that had to wait its turn, which is older than this one by a moment; or the session has ended.
         if (!publishing.TryEnter())
+        {
+            services.Metrics.HeartbeatDropped(DropReason.Overtaken);
             return default;
+        }
         ValueTask published;
         try
         {
@@ -156,6 +172,11 @@ internal sealed partial class Session
     private void OnPublished()
     {
         publishing.Exit();
+        if (!services.Bus.IsConnected)
+        {
+            services.Metrics.HeartbeatDropped(DropReason.BusUnreachable);
+            return;
+        }
         if (firstHeartbeat == Never)
             Volatile.Write(ref firstHeartbeat, services.Clock.GetTimestamp());
         services.Metrics.HeartbeatForwarded();
@@ -168,9 +189,18 @@ internal sealed partial class Session
             return true;
         if (!publishing.TryEnter())
             return false;
-        // Copied, since the bus may push back and read it later than this returns.
-        ValueTask published = services.Bus.PublishAsync(heartbeatSubject, heartbeat.ToArray(), WhenDisconnected.Drop);
-        _ = FinishAsync(published).AsTask();
+        try
+        {
+            // Copied, since the bus may push back and read it later than this returns.
+            ValueTask published = services.Bus.PublishAsync(heartbeatSubject, heartbeat.ToArray(), WhenDisconnected.Drop);
+            _ = FinishAsync(published).AsTask();
+        }
+        catch (Exception e) when (e is ArgumentException or ObjectDisposedException)
+        {
+            // On a timer's thread, where nobody would catch it: the bus takes less than it did, or the host is stopping.
+            publishing.Exit();
+            services.Metrics.HeartbeatDropped(DropReason.BusUnreachable);
+        }
         return true;
     }
 }

@@ -38,9 +38,6 @@ internal sealed partial class Session : IDisposable
 
     private const long Never = long.MinValue;
 
-    /// <summary>Two announcements that are under way at once arrive within this time; what comes later than that is of a newer session, whatever its stamp.</summary>
-    private static readonly TimeSpan CrossingWindow = TimeSpan.FromSeconds(2);
-
     private readonly SessionServices services;
     private readonly ISessionSocket socket;
     private readonly WaitingRoom.Place? place;
@@ -57,7 +54,6 @@ internal sealed partial class Session : IDisposable
     private string heartbeatSubject = "";
     private string key = "";
     private SessionStamp stamp;
-    private long registeredAt;
 
     private RateLimit heartbeatRate;
     private HeartbeatThrottle? throttle;
@@ -77,6 +73,12 @@ internal sealed partial class Session : IDisposable
     /// <summary>The proved address in lower case; empty before.</summary>
     public string Address => address;
 
+    /// <summary>The session that had the address before; ends no later than this one.</summary>
+    public Session? Predecessor { get; set; }
+
+    /// <summary>What metrics call the stage that it is in.</summary>
+    public string StageName => stage switch { Stage.Start => "start", Stage.ChallengeSent => "challenged", Stage.Completed => "authenticated", _ => "closing" };
+
     /// <summary>True once the client is in, until it has gone.</summary>
     public bool IsCompleted => stage == Stage.Completed;
 
@@ -93,30 +95,36 @@ internal sealed partial class Session : IDisposable
         return HandlePacketAsync(frame);
     }
 
-    /// <summary>A message came that is larger than allowed; where the limit is enforced, its bytes will not come.</summary>
-    public void OnMessageTooBig()
+    /// <summary>What came was no message, or none that is read.</summary>
+    public void OnBadMessage(CloseReason reason, string outcome)
     {
-        if (services.Options.MessageBytes.IsEnforced)
-            Refuse(CloseReason.TooBig, "message too big");
+        CountOutcome(outcome);
+        socket.Close(reason);
     }
 
     /// <summary>Tells that the session must make room for newer ones, if the client is not in yet.</summary>
     public void SendAway() => Refuse(CloseReason.Crowded, "crowded out");
 
     /// <summary>
-    /// Another Connector has told of a session of this address. Ends this one if that is newer; of two that begin in the same moment everybody takes the
-    /// same one for the newer, so that one of them stays.
+    /// Another Connector has told of a session of this address. Ends this one if that is the later. If this is, the other has not heard of it, and is told by a question
+    /// for the island, which everybody who assigns may hear without harm.
     /// </summary>
-    /// <param name="other">Which it is; null when its Connector does not say, as none but ours do.</param>
-    /// <param name="justBegan">Whether it has just been let in; otherwise it has been there for an unknown time, and its announcement was lost.</param>
-    public void OnOtherSession(SessionStamp? other, bool justBegan)
+    /// <param name="other">Which it is; null when its Connector does not say, as none but ours do: then it is believed to be the later.</param>
+    public void OnOtherSession(SessionStamp? other)
     {
         if (other == stamp)
             return;
-        bool crossing = services.Clock.GetElapsedTime(Volatile.Read(ref registeredAt)) < CrossingWindow;
-        if (other is not { } known || known.CompareTo(stamp) > 0 || (justBegan && !crossing))
+        if (other is not { } known || known.CompareTo(stamp) > 0)
             _ = KickAsync(CloseReason.NewSession, Departure.SupersededElsewhere).AsTask();
+        else if (stage == Stage.Completed)
+            _ = AskIslandAsync(CancellationToken.None).AsTask();
     }
+
+    /// <summary>True when the other is the later.</summary>
+    public bool IsOlderThan(SessionStamp other) => other.CompareTo(stamp) > 0;
+
+    /// <summary>True when this is the session that a message names, or it names none.</summary>
+    public bool IsOrUnnamed(ReadOnlySpan<byte> headers) => !SessionHeaders.TryRead(headers, out SessionStamp named) || named == stamp;
 
     /// <summary>Tells the client that it is no longer wanted, and ends the session.</summary>
     public ValueTask KickAsync(CloseReason reason) => KickAsync(reason, Departure.Left);
@@ -139,7 +147,7 @@ internal sealed partial class Session : IDisposable
             handshakeTimer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         if (!ClientFrames.TryDecode(frame.Span, out ClientPacket? packet))
         {
-            Refuse(CloseReason.Undecodable, "undecodable");
+            OnBadMessage(CloseReason.Undecodable, "undecodable");
             return;
         }
         switch (stage)
@@ -186,9 +194,12 @@ internal sealed partial class Session : IDisposable
         if (before != Stage.Completed)
         {
             CountOutcome("left");
+            // Whoever takes the address from this one must not be heard before the departure of the one before.
+            await EndPredecessorAsync();
             completion.SetResult();
             return;
         }
+        services.Metrics.SessionEnded();
         // A heartbeat that is on its way goes first; after the departure it would bring the peer back.
         await publishing.CloseAsync();
         throttle?.Dispose();
@@ -259,25 +270,40 @@ internal sealed partial class Session : IDisposable
 
     private async ValueTask WelcomeAsync(string proved, string sessionKey)
     {
+        // Somebody who cannot be let in any more must not end the session that is there.
+        if (socket.IsClosing)
+            return;
         (address, key, stamp, heartbeatSubject) = (proved, sessionKey, services.Stamps.Next(), Subjects.Heartbeat(proved));
-        Volatile.Write(ref registeredAt, services.Clock.GetTimestamp());
-        bool welcomed = false;
+        bool welcomed = false, superseded = false, left = false;
         try
         {
             // The previous session is announced as gone before this one can send its first heartbeat.
-            if (services.Registry.Register(proved, this) is { } previous)
-                await previous.KickAsync(CloseReason.NewSession, Departure.SupersededHere);
+            services.Registry.Register(proved, this);
+            superseded = await EndPredecessorAsync();
             welcomed = TryWelcome(proved);
         }
         finally
         {
-            if (!welcomed && services.Registry.Unregister(proved, this))
+            left = !welcomed && services.Registry.Unregister(proved, this);
+            if (left)
                 services.Cooldowns.End(proved);
         }
+        // Others hold the address off while the newer session is there, which it is not, and nobody else is.
+        if (superseded && left)
+            await services.Bus.PublishAsync(Subjects.Disconnect(proved), default, headers: stamp.ToHeaders());
         // Other Connectors end what session of the address they have, and whoever assigns starts it afresh: otherwise the client would not be told the island that the
         // address is in already. Its first heartbeat waits for this.
         if (welcomed)
             await services.Bus.PublishAsync(Subjects.Connect(proved), Encoding.UTF8.GetBytes(sessionKey), headers: stamp.ToHeaders());
+    }
+
+    private async ValueTask<bool> EndPredecessorAsync()
+    {
+        if (Predecessor is not { } previous)
+            return false;
+        await previous.KickAsync(CloseReason.NewSession, Departure.SupersededHere);
+        Predecessor = null;
+        return true;
     }
 
     private bool TryWelcome(string proved)
@@ -288,6 +314,7 @@ internal sealed partial class Session : IDisposable
             if (stage != Stage.ChallengeSent || !socket.TrySend(ServerFrames.Welcome(proved)))
                 return false;
             stage = Stage.Completed;
+            services.Metrics.SessionBegan();
         }
         place?.Leave();
         CountOutcome("welcomed");
@@ -298,9 +325,9 @@ internal sealed partial class Session : IDisposable
 
     private void Refuse(CloseReason reason, string outcome)
     {
-        // Somebody may have been let in at the very moment; only what is wrong with a message closes a session that is in.
+        // Somebody may have been let in at the very moment.
         lock (changing)
-            if (stage is Stage.Completed && reason != CloseReason.Undecodable && reason != CloseReason.TooBig)
+            if (stage is Stage.Completed)
                 return;
         CountOutcome(outcome);
         socket.Close(reason);

@@ -19,19 +19,24 @@ internal enum DropReason
 {
     NotFinite,
     OutsideTheWorld,
+    TooLarge,
+    Overtaken,
+    BusUnreachable,
 }
 
 /// <summary>What the sessions of one Connector count. Any thread; counting takes no lock and allocates nothing.</summary>
 internal sealed class SessionMetrics
 {
     private static readonly string[] LimitNames = ["waiting_sockets", "message_bytes", "heartbeat_rate", "send_timeout", "signature_queue", "supersede_cooldown"];
-    private static readonly string[] DropNames = ["not_finite", "outside_the_world"];
+    private static readonly string[] DropNames = ["not_finite", "outside_the_world", "too_large", "overtaken", "bus_unreachable"];
 
     private readonly Meter meter;
     private readonly Counter<long> handshakes;
     private readonly Histogram<double> signatures;
     private readonly long[] refused = new long[LimitNames.Length];
     private readonly long[] dropped = new long[DropNames.Length];
+    private int authenticated;
+    private long received;
     private long heartbeats;
     private long islandChanges;
     private long islandsReplaced;
@@ -40,8 +45,9 @@ internal sealed class SessionMetrics
     private long bytesReceived;
     private long bytesSent;
     private long superseded;
+    private double sweep;
 
-    public SessionMetrics(IMeterFactory meters, SessionRegistry registry)
+    public SessionMetrics(IMeterFactory meters)
     {
         meter = meters.Create("archipelago.connector");
         handshakes = meter.CreateCounter<long>("archipelago_handshakes_total", description: "Handshakes by outcome.");
@@ -51,11 +57,13 @@ internal sealed class SessionMetrics
             advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.1] });
         meter.CreateObservableCounter("archipelago_limit_exceeded_total", () => Named("limit", LimitNames, refused), description: "What exceeded a limit, enforced or not.");
         meter.CreateObservableCounter("archipelago_heartbeats_dropped_total", () => Named("reason", DropNames, dropped), description: "Heartbeats that were not published.");
-        meter.CreateObservableGauge("archipelago_sessions", () => registry.Count, description: "Authenticated sessions.");
+        meter.CreateObservableGauge("archipelago_sessions", () => Authenticated, description: "Authenticated sessions.");
+        Observe("archipelago_heartbeats_received_total", () => Volatile.Read(ref received), "Heartbeats of clients that are in.");
         Observe("archipelago_heartbeats_forwarded_total", () => Volatile.Read(ref heartbeats), "Heartbeats published on the bus.");
         Observe("archipelago_island_changes_total", () => Volatile.Read(ref islandChanges), "Island changes sent to clients.");
         Observe("archipelago_island_changes_replaced_total", () => Volatile.Read(ref islandsReplaced), "Island changes that a later one overtook before the client read them.");
         Observe("archipelago_island_changes_repeated_total", () => Volatile.Read(ref islandsRepeated), "Island changes not passed on, since the client had just been told that island.");
+        meter.CreateObservableGauge("archipelago_ban_sweep_seconds", () => Volatile.Read(ref sweep), description: "How long the last sweep for bans took.");
         Observe("archipelago_islands_asked_total", () => Volatile.Read(ref islandsAsked), "Questions whether a client was told its island.");
         Observe("archipelago_sessions_superseded_total", () => Volatile.Read(ref superseded), "Sessions ended in favour of a newer one of the same address.");
         Observe("archipelago_websocket_received_bytes_total", () => Volatile.Read(ref bytesReceived), "Bytes of clients' messages.");
@@ -64,8 +72,11 @@ internal sealed class SessionMetrics
 
     public void ObserveConnections(WaitingRoom room, SocketSet sockets)
     {
-        meter.CreateObservableGauge("archipelago_sockets_waiting", () => room.Count, description: "Connections that have not authenticated.");
-        meter.CreateObservableGauge("archipelago_sockets", () => sockets.Count, description: "WebSockets, those that are closing included.");
+        meter.CreateObservableGauge("archipelago_sockets_waiting", () => room.Count, description: "Connections that have not authenticated, requests for anything but a WebSocket included.");
+        meter.CreateObservableGauge(
+            "archipelago_sockets",
+            () => sockets.All.GroupBy(s => s.Key.IsClosing ? "closing" : s.Value.StageName).Select(g => new Measurement<int>(g.Count(), new KeyValuePair<string, object?>("stage", g.Key))),
+            description: "WebSockets by stage.");
     }
 
     public void ObserveVerification(DelegationCache? delegations, EthereumNode? node)
@@ -92,6 +103,17 @@ internal sealed class SessionMetrics
     public void Refused(LimitKind limit) => Interlocked.Increment(ref refused[(int)limit]);
 
     public void HeartbeatDropped(DropReason reason) => Interlocked.Increment(ref dropped[(int)reason]);
+
+    /// <summary>Sessions that are in.</summary>
+    public int Authenticated => Volatile.Read(ref authenticated);
+
+    public void SessionBegan() => Interlocked.Increment(ref authenticated);
+
+    public void SessionEnded() => Interlocked.Decrement(ref authenticated);
+
+    public void SweptForBans(TimeSpan time) => Volatile.Write(ref sweep, time.TotalSeconds);
+
+    public void HeartbeatReceived() => Interlocked.Increment(ref received);
 
     public void HeartbeatForwarded() => Interlocked.Increment(ref heartbeats);
 

@@ -31,14 +31,14 @@ internal sealed class SessionRegistry
         return Ascii.ToUtf16(address, text, out int length) == System.Buffers.OperationStatus.Done && byText.TryGetValue(text[..length], out session);
     }
 
-    /// <summary>Gives the address to this session; returns the one that had it, which the caller must end.</summary>
-    public Session? Register(string address, Session session)
+    /// <summary>Gives the address to this session; the one that had it becomes its predecessor, which it must end.</summary>
+    public void Register(string address, Session session)
     {
         lock (changing)
         {
-            byAddress.TryGetValue(address, out Session? previous);
+            if (byAddress.TryGetValue(address, out Session? previous))
+                session.Predecessor = previous;
             byAddress[address] = session;
-            return previous;
         }
     }
 

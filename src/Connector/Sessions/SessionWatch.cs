@@ -19,13 +19,13 @@ internal sealed class SessionWatch(IMessageBus bus, SessionRegistry registry, Se
             if (isOurs)
                 stamps.Hear(other);
             if (Find(message, out Session? session))
-                session!.OnOtherSession(isOurs ? other : null, justBegan: true);
+                session!.OnOtherSession(isOurs ? other : null);
         }));
         // An announcement may be lost. Two sessions of one address notice each other at the latest when one of them asks for its island.
         subscriptions.Add(bus.Subscribe(Subjects.AllAsks, message =>
         {
-            if (SessionHeaders.TryRead(message.Headers, out SessionStamp other) && Find(message, out Session? session))
-                session!.OnOtherSession(other, justBegan: false);
+            if (SessionHeaders.TryRead(message.Headers, out SessionStamp other) && Find(message, out Session? session) && session!.IsOlderThan(other))
+                session.OnOtherSession(other);
         }));
         subscriptions.Add(bus.Subscribe(Subjects.AllSuperseded, message =>
         {
@@ -34,7 +34,8 @@ internal sealed class SessionWatch(IMessageBus bus, SessionRegistry registry, Se
         }));
         subscriptions.Add(bus.Subscribe(Subjects.AllDisconnects, message =>
         {
-            if (cooldowns.Count > 0 && Subjects.TryGetPeer(message.Subject, out ReadOnlySpan<byte> address))
+            // The departure of an earlier session, told late, does not end what the newer one has begun.
+            if (cooldowns.Count > 0 && Subjects.TryGetPeer(message.Subject, out ReadOnlySpan<byte> address) && (!registry.TryFind(address, out Session? holder) || holder.IsOrUnnamed(message.Headers)))
                 cooldowns.End(Subjects.Text(address));
         }));
         return Task.CompletedTask;

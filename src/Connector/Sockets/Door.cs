@@ -115,7 +115,7 @@ internal sealed class Door(SessionServices services, WaitingRoom room, SocketSet
         }
         finally
         {
-            sockets.Remove(connection);
+            sockets.Remove(connection, services.Clock.GetTimestamp());
             await transport.Input.CompleteAsync();
             await transport.Output.CompleteAsync();
         }

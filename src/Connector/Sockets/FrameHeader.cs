@@ -76,6 +76,9 @@ internal readonly record struct FrameHeader(FrameKind Kind, bool IsFinal, long L
         return true;
     }
 
+    /// <summary>The length of a header that <see cref="Write"/> has written.</summary>
+    public static int WrittenSize(ReadOnlySpan<byte> frame) => frame[1] switch { TwoBytes => 4, EightBytes => LongestWritten, _ => 2 };
+
     /// <summary>Writes the header of a whole, unmasked message, as servers send them; returns its length.</summary>
     public static int Write(Span<byte> to, FrameKind kind, int length)
     {

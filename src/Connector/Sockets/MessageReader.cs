@@ -66,7 +66,7 @@ internal struct MessageReader(Limit maxMessage)
                     return ReadControl(ref bytes, out content);
                 if (!TryBeginData())
                     return Reading.Broken;
-                if (!told && length + frame.Length > maxMessage.Threshold)
+                if (!told && frame.Length > maxMessage.Threshold - length)
                 {
                     (told, tooBig) = (true, maxMessage.IsEnforced);
                     return Reading.TooBig;

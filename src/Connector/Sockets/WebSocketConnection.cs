@@ -21,6 +21,7 @@ internal sealed class WebSocketConnection : ISessionSocket
     private readonly TimeProvider clock;
     private readonly SessionMetrics metrics;
     private readonly TaskCompletionSource finished = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly bool closesOnTooBig;
     private MessageReader reader;
 
     // Handshake, pongs and farewell: a handful in the life of a connection.
@@ -31,6 +32,10 @@ internal sealed class WebSocketConnection : ISessionSocket
 
     // The latest island change as a frame, behind its length, in a rented array. Whoever takes it out gives it back.
     private byte[]? islandChange;
+
+    // The island that was sent last; only whoever sends looks at it.
+    private byte[] sentIsland = [];
+    private int sentIslandLength;
 
     private int sending;
     private long sendingSince;
@@ -50,11 +55,15 @@ internal sealed class WebSocketConnection : ISessionSocket
         this.metrics = metrics;
         this.clock = clock;
         reader = new MessageReader(options.MessageBytes);
+        closesOnTooBig = options.MessageBytes.IsEnforced;
         heardAt = clock.GetTimestamp();
     }
 
     /// <summary>How long the client has not taken what is being sent to it; zero when nothing is.</summary>
     public TimeSpan Stalled => Volatile.Read(ref sendingSince) is var since && since == 0 ? TimeSpan.Zero : clock.GetElapsedTime(since);
+
+    /// <summary>Whether the sweep has counted that the client does not read.</summary>
+    public bool IsCountedAsStalled { get; set; }
 
     /// <summary>How long the connection has been closing; zero when it is not.</summary>
     public TimeSpan Closing => Volatile.Read(ref closingSince) is var since && since == 0 ? TimeSpan.Zero : clock.GetElapsedTime(since);
@@ -176,10 +185,11 @@ internal sealed class WebSocketConnection : ISessionSocket
                         break;
                     case Reading.TooBig:
                         metrics.Refused(LimitKind.MessageBytes);
-                        session.OnMessageTooBig();
+                        if (closesOnTooBig)
+                            session.OnBadMessage(CloseReason.TooBig, "message too big");
                         break;
                     case Reading.NotText:
-                        Close(CloseReason.NotText);
+                        session.OnBadMessage(CloseReason.NotText, "undecodable");
                         break;
                     case Reading.Close:
                         Close(CloseReason.AnswerTo(content.Span));
@@ -187,7 +197,7 @@ internal sealed class WebSocketConnection : ISessionSocket
                         return;
                     case Reading.Broken:
                         // What follows cannot be read, but is taken in until the client has seen why, or its time is over.
-                        Close(CloseReason.ProtocolError);
+                        session.OnBadMessage(CloseReason.ProtocolError, "broken frames");
                         broken = true;
                         break;
                     case Reading.NeedsMore:
@@ -289,13 +299,34 @@ internal sealed class WebSocketConnection : ISessionSocket
     {
         try
         {
-            await SendAsync(framed.AsMemory(LengthPrefix, BinaryPrimitives.ReadInt32LittleEndian(framed)));
+            ReadOnlyMemory<byte> frame = framed.AsMemory(LengthPrefix, BinaryPrimitives.ReadInt32LittleEndian(framed));
+            // What was to come between may have been overtaken while it waited.
+            if (!TryRemember(frame.Span))
+            {
+                metrics.IslandChangeRepeated();
+                return;
+            }
+            await SendAsync(frame);
             metrics.IslandChangeSent();
         }
         finally
         {
             ArrayPool<byte>.Shared.Return(framed);
         }
+    }
+
+    /// <summary>Notes which island is being sent; false when it is the one that was sent before: some clients leave the room that they are told to join again.</summary>
+    private bool TryRemember(ReadOnlySpan<byte> frame)
+    {
+        if (!ServerFrames.TryReadIsland(frame[FrameHeader.WrittenSize(frame)..], out ReadOnlySpan<byte> island))
+            return true;
+        if (island.SequenceEqual(sentIsland.AsSpan(0, sentIslandLength)))
+            return false;
+        if (sentIsland.Length < island.Length)
+            sentIsland = new byte[Math.Max(32, island.Length)];
+        island.CopyTo(sentIsland);
+        sentIslandLength = island.Length;
+        return true;
     }
 
     private async ValueTask SendAsync(ReadOnlyMemory<byte> frame)
