@@ -82,6 +82,9 @@ public sealed class ArchipelagoHost
         builder.Services.AddSingleton<IHostLifetime, NoSignals>();
     }
 
+    /// <summary>What the hosts do, as OpenTelemetry traces see it.</summary>
+    public static System.Diagnostics.ActivitySource Activities { get; } = new("archipelago");
+
     /// <summary>Where the host's parts are registered.</summary>
     public IServiceCollection Services => builder.Services;
 
@@ -110,6 +113,8 @@ public sealed class ArchipelagoHost
     /// <exception cref="ConfigurationException">The configuration has faults.</exception>
     public WebApplication Build()
     {
+        string? telemetry = context.Settings.HttpUrl("OTEL_EXPORTER_OTLP_ENDPOINT");
+        OpenTelemetry.Exporter.OtlpExportProtocol protocol = OpenTelemetryExport.Protocol(context.Settings);
         context.Settings.ThrowIfFaulty();
         WebApplication app = builder.Build();
         // Made now, so that it hears of every instrument.
@@ -118,8 +123,11 @@ public sealed class ArchipelagoHost
         if (context.Settings.Text("WKC_METRICS_COLLECT_DEFAULT") != "false")
             ProcessMetrics.Register(meter);
 
+        meter.CreateObservableGauge("archipelago_bus_connected", () => context.Bus.IsConnected ? 1 : 0, description: "1 while messages get through.");
         if (context.Bus is IMeteredBus bus)
             bus.AddInstruments(meter);
+        if (telemetry is not null)
+            app.Lifetime.ApplicationStopped.Register(OpenTelemetryExport.Start(context, telemetry, protocol).Dispose);
 
         app.UseRouting();
         app.Use(new RequestRules(style, context.Settings.Scope, app.Services.GetRequiredService<RequestMetrics>(), app.Services.GetRequiredService<ILoggerFactory>(), app.Services.GetRequiredService<LogThrottle>(), metricsPath).InvokeAsync);

@@ -55,6 +55,9 @@ public static class Subjects
     /// </summary>
     public const string AllIslandsParts = "engine.islands_part.*.*.*";
 
+    /// <summary>What the Service's flushes did, after each of everybody, payload <c>FlushReport</c>. A subject of our own, for those who watch.</summary>
+    public const string FlushReport = "engine.flush_report";
+
     /// <summary>That the Service lives, and how many peers it knows, payload <c>ServiceDiscoveryMessage</c>.</summary>
     public const string Discovery = "engine.discovery";
 

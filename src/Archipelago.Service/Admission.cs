@@ -41,6 +41,9 @@ internal sealed class Admission(Gatekeeper gatekeeper)
         _ = DecideAsync(address);
     }
 
+    /// <summary>Newcomers about whom the gatekeeper has been asked.</summary>
+    public int AskedAbout => waiting.Count;
+
     /// <summary>Forgets an open question: the newcomer has left.</summary>
     public void Withdraw(string address) => waiting.TryRemove(address, out _);
 

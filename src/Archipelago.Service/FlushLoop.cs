@@ -1,4 +1,6 @@
+using System.Diagnostics;
 using Archipelago.Core;
+using Archipelago.Hosting;
 using Archipelago.Messaging;
 using Archipelago.Protocol;
 
@@ -6,7 +8,8 @@ namespace Archipelago.Service;
 
 /// <summary>The Service's beats: at each period the silent leave, everybody is regrouped and everything is told; in between, often, newcomers are placed.</summary>
 internal sealed partial class FlushLoop(
-    IslandEngine engine, Intake intake, SilenceWatch silence, PeerDirectory peers, IslandNames names, IslandPublisher publisher, IMessageBus bus, ServiceOptions options, TimeProvider clock, ILogger<FlushLoop> log) : BackgroundService
+    IslandEngine engine, Intake intake, SilenceWatch silence, PeerDirectory peers, IslandNames names, IslandPublisher publisher, FlushStatistics statistics, IMessageBus bus, ServiceOptions options, TimeProvider clock,
+    ILogger<FlushLoop> log) : BackgroundService
 {
     private readonly List<IDisposable> subscriptions = [];
     private readonly List<IslandChange> untold = [];
@@ -53,22 +56,37 @@ internal sealed partial class FlushLoop(
     /// <summary>One beat: the silent leave, everybody is regrouped, and everything is told.</summary>
     public async Task CycleAsync(CancellationToken cancellationToken)
     {
+        using Activity? activity = ArchipelagoHost.Activities.StartActivity("flush");
         lastCycle = clock.GetTimestamp();
         departed.Clear();
+        statistics.Begin();
         silence.RemoveSilent(options.HeartbeatLifetime, departed);
+        statistics.CountLeft(departed.Count);
+        statistics.End(Stage.Silence);
+        statistics.Begin();
         Flush(newcomersOnly: false);
         engine.PublishSnapshot();
+        statistics.End(Stage.Flush);
+        statistics.Begin();
         // What the bus refuses to take now is not lost: the engine counts it as told, so it is told again by us.
         await publisher.PublishChangesAsync(untold, cancellationToken);
         await publisher.PublishDeparturesAsync(departed, cancellationToken);
+        statistics.End(Stage.Changes);
         using IslandSnapshot snapshot = engine.AcquireSnapshot();
+        statistics.Begin();
         await publisher.PublishIslandsAsync(snapshot, cancellationToken);
+        statistics.End(Stage.Islands);
+        statistics.Count(snapshot);
+        await publisher.PublishReportAsync(statistics.Report(snapshot), cancellationToken);
+        activity?.SetTag("flush", snapshot.Flush).SetTag("peers", snapshot.Members.Length).SetTag("islands", snapshot.Islands.Length);
     }
 
     /// <summary>Between beats: newcomers get an island, and nobody else moves.</summary>
     public Task PlaceNewcomersAsync(CancellationToken cancellationToken)
     {
+        statistics.Begin();
         Flush(newcomersOnly: true);
+        statistics.EndNewcomerFlush();
         return publisher.PublishChangesAsync(untold, cancellationToken);
     }
 
@@ -104,6 +122,7 @@ internal sealed partial class FlushLoop(
         intake.BeginFlush();
         FlushResult result = newcomersOnly ? engine.FlushNewcomers() : engine.Flush();
         IslandCount = result.IslandCount;
+        statistics.Count(result);
         untold.AddRange(result.Changes);
         intake.Answer(untold);
     }

@@ -32,6 +32,7 @@ internal sealed partial class Intake
     private long dropped;
     private long flushes;
     private long lateDepartures;
+    private long departures;
     private readonly Arrivals arrivals = new();
 
     public Intake(IslandEngine engine, PeerDirectory peers, Admission admission, SilenceWatch silence, IslandNames names, TimeProvider clock, LogThrottle throttle, ILogger<Intake> log)
@@ -103,13 +104,17 @@ internal sealed partial class Intake
             StartAfresh(address);
     }
 
+    /// <summary>Peers that left, or started afresh.</summary>
+    public long Departures => Interlocked.Read(ref departures);
+
     /// <summary>Departures of sessions in whose place there was a newer one already.</summary>
     public long LateDepartures => Interlocked.Read(ref lateDepartures);
 
     private void StartAfresh(string address)
     {
         admission.Withdraw(address);
-        peers.Remove(address);
+        if (peers.Remove(address))
+            Interlocked.Increment(ref departures);
     }
 
     /// <summary>Takes in the peers of a saved state, as if each had just spoken; returns how many.</summary>

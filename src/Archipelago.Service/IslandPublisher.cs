@@ -3,6 +3,7 @@ using Archipelago.Core;
 using Archipelago.Hosting;
 using Archipelago.Messaging;
 using Archipelago.Protocol;
+using Google.Protobuf;
 
 namespace Archipelago.Service;
 
@@ -15,6 +16,7 @@ internal sealed partial class IslandPublisher(
     private readonly ArrayBufferWriter<byte> message = new();
     private readonly Dictionary<IslandId, Range> membersOf = [];
     private readonly ArrayBufferWriter<byte> status = new();
+    private readonly ArrayBufferWriter<byte> reported = new();
     private readonly ArrayBufferWriter<byte> islandMembers = new();
     private readonly List<Range> parts = [];
     private readonly byte[] room = new byte[names.MaxLength];
@@ -71,6 +73,17 @@ internal sealed partial class IslandPublisher(
             await bus.PublishAsync(Subjects.IslandsPart(snapshot.Flush, i, parts.Count), status.WrittenMemory[parts[i]], WhenDisconnected.Drop, cancellationToken);
     }
 
+    /// <summary>Tells on a subject of ours what the flushes did.</summary>
+    public ValueTask PublishReportAsync(FlushReport report, CancellationToken cancellationToken)
+    {
+        reported.ResetWrittenCount();
+        report.WriteTo(reported);
+        return bus.PublishAsync(Subjects.FlushReport, reported.WrittenMemory, WhenDisconnected.Drop, cancellationToken);
+    }
+
+    /// <summary>Tokens that were made.</summary>
+    public long Tokens { get; private set; }
+
     /// <summary>Lists of islands that went out in parts.</summary>
     public long IslandsInParts { get; private set; }
 
@@ -111,6 +124,7 @@ internal sealed partial class IslandPublisher(
         ReadOnlySpan<byte> id = room.AsSpan(0, names.Format(change.To.Value, room));
         ReadOnlySpan<byte> from = change.From.IsNone ? default : cameFrom.AsSpan(0, names.Format(change.From.Value, cameFrom));
         connection.ResetWrittenCount();
+        Tokens++;
         tokens.Write(connection, id, peer.AddressBytes, clock.GetUtcNow());
         message.ResetWrittenCount();
         IslandChangeWriter.WriteChange(message, id, connection.WrittenSpan, from);

@@ -30,7 +30,8 @@ public static partial class ServiceHost
         host.Services.AddSingleton(new IslandNames(saved?.IdPrefix ?? IdPrefix(options, context.Clock)));
         host.Services.AddSingleton(new LiveKitTokens(options.LiveKit));
         host.Services.AddSingleton<PeerDirectory>().AddSingleton<Admission>().AddSingleton<SilenceWatch>();
-        host.Services.AddSingleton<Intake>().AddSingleton<IslandPublisher>().AddSingleton<FlushLoop>();
+        host.Services.AddSingleton<Intake>().AddSingleton<IslandPublisher>().AddSingleton<FlushStatistics>().AddSingleton<FlushLoop>();
+        host.Services.AddSingleton(s => new ReadinessCheck("flush", () => s.GetRequiredService<FlushStatistics>().SinceFlush <= 3 * options.FlushPeriod));
         host.Services.AddHostedService(services => services.GetRequiredService<FlushLoop>());
         host.Services.AddHostedService<Discovery>();
 
@@ -88,13 +89,28 @@ public static partial class ServiceHost
         IslandEngine engine = services.GetRequiredService<IslandEngine>();
         FlushLoop loop = services.GetRequiredService<FlushLoop>();
         Intake intake = services.GetRequiredService<Intake>();
+        IslandPublisher publisher = services.GetRequiredService<IslandPublisher>();
         meter.CreateObservableGauge("dcl_archipelago_peers_count", () => engine.PeerCount, description: "Peers as of the last flush.");
         meter.CreateObservableGauge("dcl_archipelago_islands_count", () => loop.IslandCount, description: "Islands as of the last flush.");
         meter.CreateObservableCounter("archipelago_heartbeats_total", () => intake.Heartbeats, description: "Heartbeats taken.");
         meter.CreateObservableCounter("archipelago_late_departures_total", () => intake.LateDepartures, description: "Departures of sessions in whose place there was a newer one already.");
         meter.CreateObservableCounter("archipelago_islands_told_again_total", () => intake.Answered, description: "Peers that were told their island again, because their Connector had not heard of it.");
-        IslandPublisher publisher = services.GetRequiredService<IslandPublisher>();
+        Admission admission = services.GetRequiredService<Admission>();
+        PeerDirectory peers = services.GetRequiredService<PeerDirectory>();
+        Gatekeeper gatekeeper = services.GetRequiredService<Gatekeeper>();
+        meter.CreateObservableGauge("archipelago_peers", () => States(admission, peers, engine), description: "Peers by state.");
+        meter.CreateObservableCounter("archipelago_ban_questions_total", () => gatekeeper.Asked, description: "Questions to the gatekeeper.");
+        meter.CreateObservableCounter("archipelago_ban_questions_unanswered_total", () => gatekeeper.Unanswered, description: "Questions to the gatekeeper without an answer in time.");
+        meter.CreateObservableCounter("archipelago_tokens_total", () => publisher.Tokens, description: "LiveKit tokens made.");
         meter.CreateObservableCounter("archipelago_islands_in_parts_total", () => publisher.IslandsInParts, description: "Lists of islands that were too large for one message.");
         meter.CreateObservableCounter("archipelago_heartbeats_dropped_total", () => intake.Dropped, description: "Heartbeats that could not be decoded or had no finite position.");
+    }
+
+    private static IEnumerable<Measurement<int>> States(Admission admission, PeerDirectory peers, IslandEngine engine)
+    {
+        int known = peers.Count, placed = Math.Min(known, engine.PeerCount);
+        yield return new(admission.AskedAbout, new KeyValuePair<string, object?>("state", "asked_about"));
+        yield return new(known - placed, new KeyValuePair<string, object?>("state", "new"));
+        yield return new(placed, new KeyValuePair<string, object?>("state", "placed"));
     }
 }

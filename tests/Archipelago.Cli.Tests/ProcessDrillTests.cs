@@ -9,7 +9,7 @@ public class ProcessDrillTests
     {
         await using var drill = new ProcessDrill(peoplePerConnector: 5, _ => { });
         IReadOnlyList<DrillStep> steps = await drill.RunAsync();
-        Assert.Equal(7, steps.Count);
+        Assert.Equal(9, steps.Count);
         Assert.All(steps, step => Assert.True(step.Held, $"{step.Name}: {step.Seen}"));
     }
 }

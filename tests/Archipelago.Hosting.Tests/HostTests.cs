@@ -245,4 +245,23 @@ public class HostTests
         Assert.InRange(server.Requests.Count, 1, 128);
         never.SetResult();
     }
+
+    [Fact]
+    public async Task Metrics_and_traces_go_to_a_collector_where_one_is_named()
+    {
+        var kinds = new System.Collections.Concurrent.ConcurrentDictionary<string, int>();
+        await using StubServer collector = await StubServer.StartAsync(async http =>
+        {
+            using var body = new MemoryStream();
+            await http.Request.Body.CopyToAsync(body);
+            if (http.Request.ContentType == "application/x-protobuf")
+                kinds[http.Request.Path] = (int)body.Length;
+        });
+        RunningHost host = await RunningHost.StartAsync(c => Build(c, HttpStyle.Public), new() { ["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.Url, ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf" });
+        using (ArchipelagoHost.Activities.StartActivity("something"))
+            await host.GetAsync("/health/live");
+        await host.DisposeAsync(); // the last of it is sent at the end
+        Assert.True(kinds.GetValueOrDefault("/v1/metrics") > 100 && kinds.GetValueOrDefault("/v1/traces") > 10, string.Join(' ', kinds.Keys));
+        Assert.Throws<ConfigurationException>(() => Build(new HostContext(RunningHost.Settings(new() { ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "smoke" }), new Messaging.InProcessBroker().Connect(), TimeProvider.System), HttpStyle.Public));
+    }
 }

@@ -16,70 +16,6 @@ public class ServiceTests
 {
     private const string Ann = "0x00000000000000000000000000000000000000aa", Bob = "0x00000000000000000000000000000000000000bb";
 
-    /// <summary>A Service whose beats the test gives, and what it has published.</summary>
-    private sealed class Fixture : IAsyncDisposable
-    {
-        private RunningHost host = null!;
-
-        public ManualClock Clock { get; } = new();
-
-        public ConcurrentQueue<(string To, IslandChangedMessage Message)> Changes { get; } = new();
-
-        public ConcurrentQueue<IslandStatusMessage> Reports { get; } = new();
-
-        public ConcurrentQueue<ServiceDiscoveryMessage> Discoveries { get; } = new();
-
-        public RunningHost Host => host;
-
-        public static Dictionary<string, string> Values => new()
-        {
-            ["LIVEKIT_HOST"] = "wss://livekit.example", ["LIVEKIT_API_KEY"] = "key", ["LIVEKIT_API_SECRET"] = "a-secret-of-at-least-thirty-two-characters",
-            // Beats are given by the test.
-            ["ARCHIPELAGO_FLUSH_FREQUENCY"] = "3600", ["ARCHIPELAGO_NEWCOMER_INTERVAL_MS"] = "0", ["ROOM_BOOT_PART"] = "",
-        };
-
-        public static async Task<Fixture> StartAsync(Dictionary<string, string>? more = null)
-        {
-            var fixture = new Fixture();
-            Dictionary<string, string> values = Values;
-            foreach ((string name, string value) in more ?? [])
-                values[name] = value;
-            fixture.host = await RunningHost.StartAsync(context =>
-            {
-                // Before the Service starts, so that its first words are heard.
-                context.Bus.Subscribe("engine.peer.*.island_changed", m =>
-                {
-                    Subjects.TryGetEnginePeer(m.Subject, out ReadOnlySpan<byte> to);
-                    fixture.Changes.Enqueue((Subjects.Text(to), IslandChangedMessage.Parser.ParseFrom(m.Payload)));
-                });
-                context.Bus.Subscribe(Subjects.Islands, m => fixture.Reports.Enqueue(IslandStatusMessage.Parser.ParseFrom(m.Payload)));
-                context.Bus.Subscribe(Subjects.Discovery, m => fixture.Discoveries.Enqueue(ServiceDiscoveryMessage.Parser.ParseFrom(m.Payload)));
-                return ServiceHost.Build(context);
-            }, values, fixture.Clock);
-            // The host's own first beat; from here on the test gives them.
-            await Eventually.TrueAsync(() => !fixture.Reports.IsEmpty);
-            return fixture;
-        }
-
-        public ValueTask HeartbeatAsync(string address, float x, float z, string? room = null)
-        {
-            var heartbeat = new Heartbeat { Position = new Position { X = x, Y = 5, Z = z } };
-            if (room is not null)
-                heartbeat.DesiredRoom = room;
-            return host.Bus.PublishAsync(Subjects.Heartbeat(address), heartbeat.ToByteArray());
-        }
-
-        /// <summary>One beat; returns the changes that it told.</summary>
-        public async Task<List<(string To, IslandChangedMessage Message)>> BeatAsync()
-        {
-            Changes.Clear();
-            await host.Services.GetRequiredService<FlushLoop>().CycleAsync(default);
-            return [.. Changes];
-        }
-
-        public ValueTask DisposeAsync() => host.DisposeAsync();
-    }
-
     [Fact]
     public async Task A_newcomer_is_told_its_island_with_a_token_and_everybody_in_it()
     {
@@ -517,5 +453,74 @@ public class ServiceTests
     {
         ConfigurationException e = await Assert.ThrowsAsync<ConfigurationException>(() => Fixture.StartAsync(new() { [name] = value }));
         Assert.Contains(message, e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task What_the_flushes_do_is_reported_and_counted()
+    {
+        await using Fixture service = await Fixture.StartAsync();
+        var reports = new List<FlushReport>();
+        service.Host.Bus.Subscribe(Subjects.FlushReport, m => reports.Add(FlushReport.Parser.ParseFrom(m.Payload)));
+        await service.HeartbeatAsync(Ann, 0, 0);
+        await service.HeartbeatAsync(Bob, 500, 0);
+        await service.HeartbeatAsync("0xc", 510, 0);
+        await service.BeatAsync();
+        await service.HeartbeatAsync(Ann, 505, 0);
+        await service.HeartbeatAsync(Bob, float.NaN, 0);
+        service.Clock.Advance(TimeSpan.FromSeconds(2));
+        await service.BeatAsync();
+        await service.HeartbeatAsync(Ann, 0, 0);
+        await service.Host.Bus.PublishAsync(Subjects.Disconnect(Bob), default);
+        await service.BeatAsync();
+        Assert.Equal([(3u, 2u, 3u, 0u, 0u, 0u), (3, 1, 0, 0, 1, 0), (2, 2, 0, 1, 0, 1)], reports.Select(r => (r.Peers, r.Islands, r.Newcomers, r.Splits, r.Merges, r.Left)));
+        Assert.Equal([(3ul, 0ul), (1, 1), (1, 0)], reports.Select(r => (r.Heartbeats, r.HeartbeatsDropped)));
+        Assert.Equal(2, reports[1].Seconds);
+        Assert.All(reports, r => Assert.True(r.Flush > 0));
+        Assert.True(reports.Sum(r => (long)r.AllocatedBytes) > 0);
+        string metrics = await service.Host.GetAsync("/metrics");
+        foreach (string line in (string[])[
+            "archipelago_changes_total{cause=\"newcomer\"} 3", "archipelago_changes_total{cause=\"split\"} 1", "archipelago_changes_total{cause=\"merge\"} 1", "archipelago_left_total 1",
+            "archipelago_islands_by_size{size=\"1\"} 2", "archipelago_islands_by_size{size=\"over 100\"} 0", "archipelago_beat_seconds_count{stage=\"flush\"} 4", "archipelago_tokens_total 5",
+            "archipelago_peers{state=\"placed\"} 2", "archipelago_bus_connected 1"])
+            Assert.Contains(line + "\n", metrics, StringComparison.Ordinal);
+    }
+
+    /// <summary>A bus that hangs with the list of islands, and so the beat.</summary>
+    private sealed class HangingBus(IMessageBus inner) : IMessageBus
+    {
+        private readonly TaskCompletionSource never = new();
+
+        public bool Hangs { get; set; }
+
+        public bool IsConnected => inner.IsConnected;
+
+        public int MaxPayload => inner.MaxPayload;
+
+        public ValueTask PublishAsync(string subject, ReadOnlyMemory<byte> payload, WhenDisconnected whenDisconnected, CancellationToken cancellationToken, ReadOnlyMemory<byte> headers) =>
+            Hangs && subject == Subjects.Islands ? new ValueTask(never.Task.WaitAsync(cancellationToken)) : inner.PublishAsync(subject, payload, whenDisconnected, cancellationToken, headers);
+
+        public IDisposable Subscribe(string pattern, MessageHandler handler) => inner.Subscribe(pattern, handler);
+
+        public Task FlushAsync(CancellationToken cancellationToken) => inner.FlushAsync(cancellationToken);
+
+        public ValueTask DisposeAsync() => inner.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task A_Service_that_does_not_flush_is_not_ready()
+    {
+        HangingBus bus = null!;
+        await using Fixture service = await Fixture.StartAsync(new() { ["ARCHIPELAGO_FLUSH_FREQUENCY"] = "2" }, wrap: inner => bus = new HangingBus(inner));
+        Assert.Equal(System.Net.HttpStatusCode.OK, (await service.Host.SendAsync(HttpMethod.Get, "/health/ready")).StatusCode);
+        bus.Hangs = true;
+        HttpResponseMessage late = null!;
+        // The beat that hangs has flushed; after three more that do not come it shows.
+        await Eventually.TrueAsync(async () =>
+        {
+            service.Clock.Advance(TimeSpan.FromSeconds(2));
+            late = await service.Host.SendAsync(HttpMethod.Get, "/health/ready");
+            return late.StatusCode == System.Net.HttpStatusCode.ServiceUnavailable;
+        });
+        Assert.Contains("\"flush\":{\"status\":\"fail\"}", await late.Content.ReadAsStringAsync(), StringComparison.Ordinal);
     }
 }

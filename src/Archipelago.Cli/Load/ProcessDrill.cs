@@ -22,6 +22,7 @@ internal sealed class ProcessDrill(int peoplePerConnector, Action<string> tell) 
 
     private readonly ChildProcess nats = ChildProcess.NatsServer(ChildProcess.FreePort());
     private readonly Dictionary<string, ChildProcess> hosts = [];
+    private readonly DirectoryInfo folder = Directory.CreateTempSubdirectory("drill");
     private readonly CancellationTokenSource ending = new();
     private readonly HttpClient http = new() { Timeout = TimeSpan.FromSeconds(5) };
     private readonly List<Task> swarms = [];
@@ -42,6 +43,8 @@ internal sealed class ProcessDrill(int peoplePerConnector, Action<string> tell) 
         await StepAsync("kill -9 of the second Connector", () => KillConnectorAsync("ConnectorB", second, first));
         await StepAsync("kill -9 of Stats", KillStatsAsync);
         await StepAsync("kill -9 of the NATS server", KillServerAsync);
+        await StepAsync("kill -9 of the Service", KillServiceAsync);
+        await StepAsync("the Service is asked to end, and started again", RestartServiceAsync);
         await StepAsync("everybody leaves, every host is asked to end", EndAsync);
         return steps;
     }
@@ -55,6 +58,7 @@ internal sealed class ProcessDrill(int peoplePerConnector, Action<string> tell) 
         await nats.DisposeAsync();
         http.Dispose();
         ending.Dispose();
+        folder.Delete(recursive: true);
     }
 
     private async Task StepAsync(string name, Func<Task<(bool Held, string Seen)>> act)
@@ -87,6 +91,7 @@ internal sealed class ProcessDrill(int peoplePerConnector, Action<string> tell) 
             ["LIVEKIT_API_KEY"] = "drill",
             ["LIVEKIT_API_SECRET"] = "a-secret-for-drills-that-everybody-knows",
             ["ARCHIPELAGO_FLUSH_FREQUENCY"] = "0.5",
+            ["ARCHIPELAGO_STATE_FILE"] = Path.Combine(folder.FullName, "state"),
             ["CATALYST_CONTENT_URL"] = "https://peer.decentraland.org/content",
             ["CATALYST_LAMBDAS_URL"] = "https://peer.decentraland.org/lambdas",
         };
@@ -152,6 +157,13 @@ internal sealed class ProcessDrill(int peoplePerConnector, Action<string> tell) 
         return (undisturbed, string.Create(CultureInfo.InvariantCulture, $"{knows:0} ms after it was back it knew all {Everybody.Count()} people and the islands again; people noticed {(undisturbed ? "nothing" : "it")}"));
     }
 
+    private async Task<double> FlushesAsync()
+    {
+        string metrics = await http.GetStringAsync(new Uri(hosts["Service"].Address, "/metrics"));
+        string line = metrics.Split('\n').FirstOrDefault(l => l.StartsWith("archipelago_beat_seconds_count{stage=\"flush\"} ", StringComparison.Ordinal)) ?? " 0";
+        return double.Parse(line[(line.LastIndexOf(' ') + 1)..], CultureInfo.InvariantCulture);
+    }
+
     private async Task<int> CountAsync(string path)
     {
         using JsonDocument answer = JsonDocument.Parse(await http.GetStringAsync(new Uri(Stats.Address, path)));
@@ -180,6 +192,33 @@ internal sealed class ProcessDrill(int peoplePerConnector, Action<string> tell) 
         bool undisturbed = Everybody.Sum(b => b.Reconnects) == reconnectsBefore;
         return (undisturbed, string.Create(CultureInfo.InvariantCulture,
             $"all hosts were ready again {ready:0} ms after it was back, {newcomers.Length} newcomers had islands after {placed:0} ms, people went on being told; nobody lost a connection: {undisturbed}"));
+    }
+
+    /// <summary>What the ids of one run of the Service begin with.</summary>
+    private static string RunOf(string? island) => island?.Split('-')[0] ?? "";
+
+    private async Task<(bool, string)> KillServiceAsync()
+    {
+        int reconnectsBefore = Everybody.Sum(b => b.Reconnects);
+        string before = RunOf(first[0].Island);
+        await hosts["Service"].KillAsync();
+        await hosts["Service"].StartHostAsync();
+        double placed = await Until.TrueAsync(() => Everybody.All(b => RunOf(b.Island) != before), Patience);
+        bool undisturbed = Everybody.Sum(b => b.Reconnects) == reconnectsBefore;
+        return (undisturbed && Everybody.Select(b => RunOf(b.Island)).Distinct().Count() == 1, string.Create(CultureInfo.InvariantCulture,
+            $"all {Everybody.Count()} people changed rooms, the last {placed:0} ms after it was back; nobody lost a connection: {undisturbed}"));
+    }
+
+    private async Task<(bool, string)> RestartServiceAsync()
+    {
+        string before = RunOf(first[0].Island);
+        int code = await hosts["Service"].StopAsync();
+        await hosts["Service"].StartHostAsync();
+        // Heartbeats and beats, in which it could have moved whom it does not know.
+        double flushes = await FlushesAsync();
+        await Until.TrueAsync(async () => await FlushesAsync() >= flushes + 4, Patience);
+        int moved = Everybody.Count(b => RunOf(b.Island) != before);
+        return (moved == 0 && code == 0, $"{moved} of {Everybody.Count()} people changed rooms");
     }
 
     private async Task<(bool, string)> EndAsync()

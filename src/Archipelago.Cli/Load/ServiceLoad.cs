@@ -30,6 +30,7 @@ internal sealed class ServiceLoad(int peers, int newcomers, int seconds) : IAsyn
     private readonly ConcurrentBag<double> latencies = [];
     private readonly Heartbeat heartbeat = new() { Position = new Position() };
     private readonly byte[] payload = new byte[64];
+    private readonly List<FlushReport> reports = [];
     private NatsConnection bus = null!;
     private long placed;
 
@@ -39,6 +40,7 @@ internal sealed class ServiceLoad(int peers, int newcomers, int seconds) : IAsyn
         await StartAsync();
         bus = await NatsConnection.ConnectAsync(new NatsOptions { Servers = [nats.Address], SendBuffer = 1 << 24 });
         bus.Subscribe(Subjects.AllIslandChanges, OnIslandChanged);
+        bus.Subscribe(Subjects.FlushReport, OnReport);
         await bus.FlushAsync();
 
         // Everybody as in a city: hot spots of 200, and one in five anywhere.
@@ -55,15 +57,25 @@ internal sealed class ServiceLoad(int peers, int newcomers, int seconds) : IAsyn
         await Until.TrueAsync(() => Interlocked.Read(ref placed) >= peers, Patience);
         double all = Stopwatch.GetElapsedTime(entering).TotalMilliseconds;
 
+        lock (reports)
+            reports.Clear();
         (double _, double before) = service.Usage();
         long start = Stopwatch.GetTimestamp();
         await WalkAsync();
         double wall = Stopwatch.GetElapsedTime(start).TotalSeconds;
         await Until.TrueAsync(() => latencies.Count == newcomers, Patience);
         (double memory, double after) = service.Usage();
-        Latency latency = Latency.Of(latencies);
+        Latency latency = Latency.Of(latencies), flush, newcomerFlush;
+        double allocated, lag;
+        lock (reports)
+        {
+            flush = Latency.Of(reports.Select(r => r.FlushMs));
+            newcomerFlush = Latency.Of(reports.Select(r => r.SlowestNewcomerFlushMs));
+            allocated = reports.Sum(r => (double)r.AllocatedBytes) / reports.Sum(r => r.Seconds);
+            lag = reports.Max(r => r.IntakeLagMs);
+        }
         return string.Create(CultureInfo.InvariantCulture,
-            $"{{\"peers\":{peers},\"allInMs\":{all:0},\"newcomers\":{newcomers},\"firstIslandMs\":{{\"p50\":{latency.P50},\"p99\":{latency.P99},\"max\":{latency.Max:0.#}}},\"processorCores\":{(after - before) / wall:0.###},\"mebibytes\":{memory:0},\"heartbeatsDropped\":{bus.Statistics.Dropped(DropCause.Disconnected)}}}");
+            $"{{\"peers\":{peers},\"allInMs\":{all:0},\"newcomers\":{newcomers},\"firstIslandMs\":{{\"p50\":{latency.P50},\"p99\":{latency.P99},\"max\":{latency.Max:0.#}}},\"flushMs\":{{\"p50\":{flush.P50},\"p99\":{flush.P99}}},\"slowestNewcomerFlushMs\":{newcomerFlush.Max:0.##},\"intakeLagMs\":{lag:0.##},\"allocatedBytesASecond\":{allocated:0},\"processorCores\":{(after - before) / wall:0.###},\"mebibytes\":{memory:0},\"heartbeatsDropped\":{bus.Statistics.Dropped(DropCause.Disconnected)}}}");
     }
 
     public async ValueTask DisposeAsync()
@@ -117,6 +129,12 @@ internal sealed class ServiceLoad(int peers, int newcomers, int seconds) : IAsyn
         int length = heartbeat.CalculateSize();
         heartbeat.WriteTo(payload.AsSpan(0, length));
         return bus.PublishAsync(subjects[i], payload.AsMemory(0, length));
+    }
+
+    private void OnReport(NatsMessage message)
+    {
+        lock (reports)
+            reports.Add(FlushReport.Parser.ParseFrom(message.Payload));
     }
 
     private void OnIslandChanged(NatsMessage message)

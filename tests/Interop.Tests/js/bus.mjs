@@ -215,7 +215,7 @@ const scenarios = {
     await until(() => wordsOf(a.id).includes('disconnect'))
     assert.equal(heard.find((m) => m.subject === `peer.${a.id}.disconnect`).data.length, 0)
     // Nothing is said on a subject that nobody knows.
-    const known = /^(peer\.0x[0-9a-f]{40}\.(connect|heartbeat|disconnect|ask|superseded)|engine\.peer\.0x[0-9a-f]{40}\.island_changed(\.0x[0-9a-f]{40})?|engine\.(islands|discovery))$/
+    const known = /^(peer\.0x[0-9a-f]{40}\.(connect|heartbeat|disconnect|ask|superseded)|engine\.peer\.0x[0-9a-f]{40}\.island_changed(\.0x[0-9a-f]{40})?|engine\.(islands|discovery|flush_report))$/
     assert.deepEqual(heard.map((m) => m.subject).filter((s) => !known.test(s)), [])
     b.close()
   },
