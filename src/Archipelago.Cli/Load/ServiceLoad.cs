@@ -57,8 +57,10 @@ internal sealed class ServiceLoad(int peers, int newcomers, int seconds) : IAsyn
         await Until.TrueAsync(() => Interlocked.Read(ref placed) >= peers, Patience);
         double all = Stopwatch.GetElapsedTime(entering).TotalMilliseconds;
 
-        lock (reports)
-            reports.Clear();
+        // The next report is still about their coming.
+        ForgetReports();
+        await Until.TrueAsync(() => reports.Count > 0, Patience);
+        ForgetReports();
         (double _, double before) = service.Usage();
         long start = Stopwatch.GetTimestamp();
         await WalkAsync();
@@ -129,6 +131,12 @@ internal sealed class ServiceLoad(int peers, int newcomers, int seconds) : IAsyn
         int length = heartbeat.CalculateSize();
         heartbeat.WriteTo(payload.AsSpan(0, length));
         return bus.PublishAsync(subjects[i], payload.AsMemory(0, length));
+    }
+
+    private void ForgetReports()
+    {
+        lock (reports)
+            reports.Clear();
     }
 
     private void OnReport(NatsMessage message)
