@@ -76,14 +76,12 @@ public sealed class ArchipelagoHost
         builder.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(o => o.LogToStandardErrorThreshold = LogLevel.Trace);
         builder.Services.Configure<HostOptions>(o => o.ShutdownTimeout = ShutdownLimit);
         builder.Services.AddRouting().AddMetrics();
+        builder.Services.AddSingleton(_ => new System.Diagnostics.ActivitySource($"archipelago.{settings.Scope.ToLowerInvariant()}"));
         builder.Services.AddSingleton(context).AddSingleton(context.Clock).AddSingleton(_ => context.Bus);
         builder.Services.AddSingleton(new LogThrottle(context.Clock, TimeSpan.FromSeconds(10)));
         builder.Services.AddSingleton<PrometheusExporter>().AddSingleton<RequestMetrics>().AddSingleton<Health>();
         builder.Services.AddSingleton<IHostLifetime, NoSignals>();
     }
-
-    /// <summary>What the hosts do, as OpenTelemetry traces see it.</summary>
-    public static System.Diagnostics.ActivitySource Activities { get; } = new("archipelago");
 
     /// <summary>Where the host's parts are registered.</summary>
     public IServiceCollection Services => builder.Services;
@@ -114,7 +112,11 @@ public sealed class ArchipelagoHost
     public WebApplication Build()
     {
         string? telemetry = context.Settings.HttpUrl("OTEL_EXPORTER_OTLP_ENDPOINT");
-        OpenTelemetry.Exporter.OtlpExportProtocol protocol = OpenTelemetryExport.Protocol(context.Settings);
+        if (telemetry is not null)
+        {
+            OpenTelemetry.Exporter.OtlpExportProtocol protocol = OpenTelemetryExport.Protocol(context.Settings);
+            Services.AddSingleton(s => new OpenTelemetryExport(context, telemetry, protocol, s.GetRequiredService<IMeterFactory>(), s.GetRequiredService<System.Diagnostics.ActivitySource>()));
+        }
         context.Settings.ThrowIfFaulty();
         WebApplication app = builder.Build();
         // Made now, so that it hears of every instrument.
@@ -127,7 +129,7 @@ public sealed class ArchipelagoHost
         if (context.Bus is IMeteredBus bus)
             bus.AddInstruments(meter);
         if (telemetry is not null)
-            app.Lifetime.ApplicationStopped.Register(OpenTelemetryExport.Start(context, telemetry, protocol).Dispose);
+            app.Services.GetRequiredService<OpenTelemetryExport>();
 
         app.UseRouting();
         app.Use(new RequestRules(style, context.Settings.Scope, app.Services.GetRequiredService<RequestMetrics>(), app.Services.GetRequiredService<ILoggerFactory>(), app.Services.GetRequiredService<LogThrottle>(), metricsPath).InvokeAsync);

@@ -40,6 +40,7 @@ public sealed partial class Gatekeeper : IDisposable
     private readonly ConcurrentDictionary<string, (BanStatus Status, long At)> remembered = new(StringComparer.Ordinal);
     private long asked;
     private long unanswered;
+    private long bans;
 
     /// <summary>Makes one that asks at this URL, which has no trailing slash; null for none.</summary>
     /// <param name="url">Where.</param>
@@ -65,6 +66,9 @@ public sealed partial class Gatekeeper : IDisposable
 
     /// <summary>Questions asked so far.</summary>
     public long Asked => Interlocked.Read(ref asked);
+
+    /// <summary>Answers that somebody is banned.</summary>
+    public long Bans => Interlocked.Read(ref bans);
 
     /// <summary>Questions that got no answer in time, or none that made sense.</summary>
     public long Unanswered => Interlocked.Read(ref unanswered);
@@ -95,6 +99,8 @@ public sealed partial class Gatekeeper : IDisposable
             using HttpResponseMessage response = await http.GetAsync(new Uri($"{url}/users/{Uri.EscapeDataString(address)}/bans"), limit.Token);
             response.EnsureSuccessStatusCode();
             BanStatus status = Read(await response.Content.ReadAsByteArrayAsync(limit.Token));
+            if (status == BanStatus.Banned)
+                Interlocked.Increment(ref bans);
             Remember(address, status);
             return status;
         }

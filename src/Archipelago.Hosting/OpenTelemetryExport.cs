@@ -1,3 +1,5 @@
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
 using OpenTelemetry;
 using OpenTelemetry.Exporter;
 using OpenTelemetry.Metrics;
@@ -6,22 +8,32 @@ using OpenTelemetry.Trace;
 
 namespace Archipelago.Hosting;
 
-/// <summary>Sends the metrics and traces of a host to an OpenTelemetry collector.</summary>
-internal static class OpenTelemetryExport
+/// <summary>Sends the metrics and traces of one host, and of no other of the process, to an OpenTelemetry collector, until it is disposed.</summary>
+internal sealed class OpenTelemetryExport : IDisposable
 {
-    /// <summary>Begins; disposing what it returns sends the last of it and ends.</summary>
+    /// <summary>A collector that cannot be reached must not keep the host from stopping.</summary>
+    private const int MostMillisecondsAtTheEnd = 1000;
+
+    private readonly MeterProvider metrics;
+    private readonly TracerProvider traces;
+
     /// <param name="context">The host.</param>
-    /// <param name="endpoint">The collector's URL, as <c>OTEL_EXPORTER_OTLP_ENDPOINT</c> gives it; the other variables of that family are read by the library.</param>
+    /// <param name="endpoint">The collector's URL.</param>
     /// <param name="protocol">How the collector is spoken to.</param>
-    public static IDisposable Start(HostContext context, string endpoint, OtlpExportProtocol protocol)
+    /// <param name="meters">The host's own meters.</param>
+    /// <param name="activities">The host's own activities.</param>
+    public OpenTelemetryExport(HostContext context, string endpoint, OtlpExportProtocol protocol, IMeterFactory meters, ActivitySource activities)
     {
-        ResourceBuilder resource = ResourceBuilder.CreateDefault().AddService($"archipelago-{context.Settings.Scope.ToLowerInvariant().Replace('_', '-')}", serviceVersion: context.Build.Version);
-        return new Providers(
-            Sdk.CreateMeterProviderBuilder().SetResourceBuilder(resource).AddMeter("archipelago.*").AddOtlpExporter(options => Point(options, endpoint, protocol, "metrics")).Build(),
-            Sdk.CreateTracerProviderBuilder().SetResourceBuilder(resource).AddSource("archipelago").AddOtlpExporter(options => Point(options, endpoint, protocol, "traces")).Build());
+        ResourceBuilder resource = ResourceBuilder.CreateDefault().AddService(activities.Name.Replace('.', '-'), serviceVersion: context.Build.Version);
+        // Meters of several hosts have the same names; whose they are tells the factory.
+        metrics = Sdk.CreateMeterProviderBuilder().SetResourceBuilder(resource).AddMeter("archipelago.*")
+            .AddView(instrument => ReferenceEquals(instrument.Meter.Scope, meters) ? null : MetricStreamConfiguration.Drop)
+            .AddOtlpExporter(options => Point(options, endpoint, protocol, "metrics")).Build();
+        traces = Sdk.CreateTracerProviderBuilder().SetResourceBuilder(resource).AddSource(activities.Name)
+            .AddOtlpExporter(options => Point(options, endpoint, protocol, "traces")).Build();
     }
 
-    /// <summary>The protocol of this name; a fault for another.</summary>
+    /// <summary>The protocol of the configuration; a fault for one that is not spoken.</summary>
     public static OtlpExportProtocol Protocol(Settings settings)
     {
         string name = settings.Text("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
@@ -30,19 +42,18 @@ internal static class OpenTelemetryExport
         return name == "grpc" ? OtlpExportProtocol.Grpc : OtlpExportProtocol.HttpProtobuf;
     }
 
+    public void Dispose()
+    {
+        Parallel.Invoke(() => metrics.Shutdown(MostMillisecondsAtTheEnd), () => traces.Shutdown(MostMillisecondsAtTheEnd));
+        metrics.Dispose();
+        traces.Dispose();
+    }
+
     private static void Point(OtlpExporterOptions options, string endpoint, OtlpExportProtocol protocol, string signal)
     {
         options.Protocol = protocol;
+        options.TimeoutMilliseconds = MostMillisecondsAtTheEnd;
         // Over gRPC the collector's address is enough; over HTTP each kind has a path, which the library adds only to what it reads itself.
         options.Endpoint = new Uri(protocol == OtlpExportProtocol.HttpProtobuf ? $"{endpoint}/v1/{signal}" : endpoint);
-    }
-
-    private sealed class Providers(MeterProvider metrics, TracerProvider traces) : IDisposable
-    {
-        public void Dispose()
-        {
-            metrics.Dispose();
-            traces.Dispose();
-        }
     }
 }

@@ -20,7 +20,10 @@ internal sealed class Admission(Gatekeeper gatekeeper)
 
     private readonly ConcurrentDictionary<string, Waiting> waiting = new(StringComparer.Ordinal);
 
-    /// <summary>Called for each newcomer who may come in.</summary>
+    /// <summary>Held while a newcomer is let in, so that a departure or another arrival cannot fall in between.</summary>
+    public Lock Deciding { get; } = new();
+
+    /// <summary>Called for each newcomer who may come in, under <see cref="Deciding"/>.</summary>
     public Action<string, Position, IslandId> Admitted { get; set; } = static (_, _, _) => { };
 
     /// <summary>Asks for admission; a later report of the same newcomer replaces the earlier one while the question is open.</summary>
@@ -28,7 +31,8 @@ internal sealed class Admission(Gatekeeper gatekeeper)
     {
         if (!gatekeeper.IsEnabled)
         {
-            Admitted(address, position, preferred);
+            lock (Deciding)
+                Admitted(address, position, preferred);
             return;
         }
         var report = new Waiting(position, preferred);
@@ -53,8 +57,9 @@ internal sealed class Admission(Gatekeeper gatekeeper)
         {
             BanStatus status = await gatekeeper.CheckAsync(address);
             bool mayEnter = status == BanStatus.NotBanned || (status == BanStatus.Unknown && !gatekeeper.FailsClosed);
-            if (mayEnter && waiting.TryRemove(address, out Waiting? report))
-                Admitted(address, report.Position, report.Preferred);
+            lock (Deciding)
+                if (mayEnter && waiting.TryRemove(address, out Waiting? report))
+                    Admitted(address, report.Position, report.Preferred);
         }
         finally
         {

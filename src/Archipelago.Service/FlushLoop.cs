@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using Archipelago.Core;
-using Archipelago.Hosting;
 using Archipelago.Messaging;
 using Archipelago.Protocol;
 
@@ -8,7 +7,7 @@ namespace Archipelago.Service;
 
 /// <summary>The Service's beats: at each period the silent leave, everybody is regrouped and everything is told; in between, often, newcomers are placed.</summary>
 internal sealed partial class FlushLoop(
-    IslandEngine engine, Intake intake, SilenceWatch silence, PeerDirectory peers, IslandNames names, IslandPublisher publisher, FlushStatistics statistics, IMessageBus bus, ServiceOptions options, TimeProvider clock,
+    IslandEngine engine, Intake intake, SilenceWatch silence, PeerDirectory peers, IslandNames names, IslandPublisher publisher, FlushStatistics statistics, ActivitySource activities, IMessageBus bus, ServiceOptions options, TimeProvider clock,
     ILogger<FlushLoop> log) : BackgroundService
 {
     private readonly List<IDisposable> subscriptions = [];
@@ -56,8 +55,9 @@ internal sealed partial class FlushLoop(
     /// <summary>One beat: the silent leave, everybody is regrouped, and everything is told.</summary>
     public async Task CycleAsync(CancellationToken cancellationToken)
     {
-        using Activity? activity = ArchipelagoHost.Activities.StartActivity("flush");
+        using Activity? activity = activities.StartActivity("flush");
         lastCycle = clock.GetTimestamp();
+        statistics.Probe();
         departed.Clear();
         statistics.Begin();
         silence.RemoveSilent(options.HeartbeatLifetime, departed);
@@ -84,9 +84,11 @@ internal sealed partial class FlushLoop(
     /// <summary>Between beats: newcomers get an island, and nobody else moves.</summary>
     public Task PlaceNewcomersAsync(CancellationToken cancellationToken)
     {
+        bool hasNewcomers = engine.HasNewcomers;
         statistics.Begin();
         Flush(newcomersOnly: true);
-        statistics.EndNewcomerFlush();
+        if (hasNewcomers)
+            statistics.EndNewcomerFlush();
         return publisher.PublishChangesAsync(untold, cancellationToken);
     }
 

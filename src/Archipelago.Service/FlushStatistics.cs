@@ -52,13 +52,14 @@ internal sealed class FlushStatistics : IDisposable
     public FlushStatistics(IMeterFactory meters, Intake intake, IMessageBus bus, TimeProvider clock)
     {
         (this.intake, this.bus, this.clock) = (intake, bus, clock);
-        (reportedAt, lastFlush) = (clock.GetTimestamp(), clock.GetTimestamp());
+        (reportedAt, lastFlush, reportedAllocated) = (clock.GetTimestamp(), clock.GetTimestamp(), GC.GetTotalAllocatedBytes());
         Meter meter = meters.Create("archipelago.service.flush");
         var advice = new InstrumentAdvice<double> { HistogramBucketBoundaries = TimeBuckets };
         stages = meter.CreateHistogram("archipelago_beat_seconds", description: "Time of the stages of a beat, in seconds.", advice: advice);
         newcomerFlushes = meter.CreateHistogram("archipelago_newcomer_flush_seconds", description: "Time of flushes that place newcomers alone, in seconds.", advice: advice);
         meter.CreateObservableCounter("archipelago_changes_total", () => Labelled("cause", Causes, changes), description: "Changes of island, by cause.");
-        meter.CreateObservableCounter("archipelago_left_total", () => Volatile.Read(ref left) + intake.Departures, description: "Peers that left, or were given up.");
+        meter.CreateObservableCounter("archipelago_left_total", () => intake.Departures, description: "Peers that left, or came anew.");
+        meter.CreateObservableCounter("archipelago_given_up_total", () => Volatile.Read(ref left), description: "Peers that were silent for too long.");
         meter.CreateObservableGauge(
             "archipelago_islands_by_size",
             () => Labelled("size", [.. Sizes.Select((s, i) => i == 0 || Sizes[i - 1] == s - 1 ? $"{s}" : $"{Sizes[i - 1] + 1}-{s}"), $"over {Sizes[^1]}"], islandsBySize),
@@ -135,9 +136,14 @@ internal sealed class FlushStatistics : IDisposable
         changes.CopyTo(reportedChanges, 0);
         (reportedAt, reportedLeft, reportedHeartbeats, reportedDropped, reportedAllocated) = (clock.GetTimestamp(), gone, intake.Heartbeats, intake.Dropped, allocated);
         (newcomerFlushCount, slowestNewcomerFlushMs) = (0, 0);
-        if (probe.IsCompleted)
-            probe = ProbeAsync();
         return report;
+    }
+
+    /// <summary>Measures how long a message waits on its way in; before a beat, whose own messages would be in the way.</summary>
+    public void Probe()
+    {
+        if (probe.IsCompleted && bus.IsConnected)
+            probe = ProbeAsync();
     }
 
     public void Dispose() => probe = Task.CompletedTask;
@@ -149,7 +155,8 @@ internal sealed class FlushStatistics : IDisposable
         try
         {
             await bus.FlushAsync();
-            Volatile.Write(ref intakeLag, Stopwatch.GetElapsedTime(start).TotalSeconds);
+            if (bus.IsConnected)
+                Volatile.Write(ref intakeLag, Stopwatch.GetElapsedTime(start).TotalSeconds);
         }
         catch (Exception e) when (e is ObjectDisposedException or OperationCanceledException)
         {

@@ -29,11 +29,13 @@ internal sealed partial class Intake
     private readonly ConcurrentQueue<(Peer Peer, string Heard)> asks = new();
     private long answered;
     private long heartbeats;
-    private long dropped;
+    private long undecodable;
+    private long notFinite;
+    private long withoutPosition;
     private long flushes;
     private long lateDepartures;
     private long departures;
-    private readonly Arrivals arrivals = new();
+    private readonly Arrivals arrivals;
 
     public Intake(IslandEngine engine, PeerDirectory peers, Admission admission, SilenceWatch silence, IslandNames names, TimeProvider clock, LogThrottle throttle, ILogger<Intake> log)
     {
@@ -43,6 +45,7 @@ internal sealed partial class Intake
         this.silence = silence;
         this.names = names;
         this.clock = clock;
+        arrivals = new Arrivals(clock);
         this.throttle = throttle;
         this.log = log;
         admission.Admitted = Add;
@@ -52,7 +55,11 @@ internal sealed partial class Intake
     public long Heartbeats => Interlocked.Read(ref heartbeats);
 
     /// <summary>Heartbeats that were none, or had no place in the world.</summary>
-    public long Dropped => Interlocked.Read(ref dropped);
+    public long Dropped => Interlocked.Read(ref undecodable) + Interlocked.Read(ref notFinite);
+
+    /// <summary>Heartbeats dropped, by cause; those without a position are no sign of life and nothing else.</summary>
+    public IEnumerable<(string Cause, long Count)> DroppedByCause =>
+        [("undecodable", Interlocked.Read(ref undecodable)), ("not_finite", Interlocked.Read(ref notFinite)), ("without_position", Interlocked.Read(ref withoutPosition))];
 
     /// <summary>Tells that a flush begins: peers added before are pending no longer.</summary>
     public void BeginFlush() => Interlocked.Increment(ref flushes);
@@ -62,16 +69,19 @@ internal sealed partial class Intake
     {
         if (!Subjects.TryGetPeer(message.Subject, out ReadOnlySpan<byte> address) || !HeartbeatReader.TryRead(message.Payload, out HeartbeatView heartbeat))
         {
-            Drop("undecodable");
+            Drop(ref undecodable, "undecodable");
             return;
         }
         // A heartbeat without position is no sign of life, as in the service replaced.
         if (!heartbeat.HasPosition)
+        {
+            Interlocked.Increment(ref withoutPosition);
             return;
+        }
         var position = new Position(heartbeat.X, heartbeat.Y, heartbeat.Z);
         if (!position.IsFinite)
         {
-            Drop("not a finite position");
+            Drop(ref notFinite, "not a finite position");
             return;
         }
         Interlocked.Increment(ref heartbeats);
@@ -88,10 +98,13 @@ internal sealed partial class Intake
         if (!Subjects.TryGetPeer(message.Subject, out ReadOnlySpan<byte> token))
             return;
         string address = Subjects.Text(token);
-        if (!arrivals.IsOfAnother(address, message, peers.TryFind(token, out Peer? peer) ? peer.Session : null))
-            StartAfresh(address);
-        else
-            Interlocked.Increment(ref lateDepartures);
+        lock (admission.Deciding)
+        {
+            if (!arrivals.IsOfEarlier(address, message, peers.TryFind(token, out Peer? peer) ? peer.Session : null))
+                StartAfresh(address);
+            else
+                Interlocked.Increment(ref lateDepartures);
+        }
     }
 
     /// <summary>Handles <c>peer.&lt;address&gt;.connect</c>: the address starts afresh, and its first island goes to the session that the message names.</summary>
@@ -100,8 +113,9 @@ internal sealed partial class Intake
         if (!Subjects.TryGetPeer(message.Subject, out ReadOnlySpan<byte> token))
             return;
         string address = Subjects.Text(token);
-        if (arrivals.TryAnnounce(address, message, peers.TryFind(token, out Peer? peer) ? peer.Session : null))
-            StartAfresh(address);
+        lock (admission.Deciding)
+            if (arrivals.TryAnnounce(address, message, peers.TryFind(token, out Peer? peer) ? peer.Session : null))
+                StartAfresh(address);
     }
 
     /// <summary>Peers that left, or started afresh.</summary>
@@ -134,9 +148,13 @@ internal sealed partial class Intake
     /// <summary>Handles <c>peer.&lt;address&gt;.ask</c>.</summary>
     public void OnAsk(BusMessage message)
     {
-        if (asks.Count < MostAsks && message.Payload.Length <= LongestRoom
-            && Subjects.TryGetPeer(message.Subject, out ReadOnlySpan<byte> address) && peers.TryFind(address, out Peer? peer))
-            asks.Enqueue((peer, Encoding.UTF8.GetString(message.Payload)));
+        if (asks.Count >= MostAsks || message.Payload.Length > LongestRoom
+            || !Subjects.TryGetPeer(message.Subject, out ReadOnlySpan<byte> address) || !peers.TryFind(address, out Peer? peer))
+            return;
+        // Its announcement was lost, or came before this Service did.
+        if (Arrivals.StampOf(message.Headers) is { } stamp && (peer.Session is not { } known || stamp.CompareTo(known) > 0))
+            peer.Belong(new Arrival(null, stamp, clock.GetTimestamp()));
+        asks.Enqueue((peer, Encoding.UTF8.GetString(message.Payload)));
     }
 
     /// <summary>True when somebody has asked.</summary>
@@ -186,9 +204,9 @@ internal sealed partial class Intake
         return room.Length <= LongestRoom && names.TryParse(text[..Encoding.UTF8.GetChars(room, text)], out long number) ? new IslandId(number) : IslandId.Unknown;
     }
 
-    private void Drop(string cause)
+    private void Drop(ref long counter, string cause)
     {
-        Interlocked.Increment(ref dropped);
+        Interlocked.Increment(ref counter);
         if (throttle.ShouldLog(cause, out long suppressed))
             LogDropped(log, cause, suppressed);
     }

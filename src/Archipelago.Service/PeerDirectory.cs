@@ -25,8 +25,13 @@ internal sealed class Peer(string address, PeerHandle handle, long addedAt)
     /// <summary>Where its first island goes, and only that: to the session that was announced; null once it was told, or when none was.</summary>
     public string? FirstSubject { get; set; }
 
-    /// <summary>The session that it came with; null when nobody said.</summary>
-    public SessionStamp? Session { get; init; }
+    /// <summary>The session that it has; null when nobody said.</summary>
+    public SessionStamp? Session => Volatile.Read(ref arrival)?.Stamp;
+
+    private Arrival? arrival;
+
+    /// <summary>Notes the session that it has.</summary>
+    public void Belong(Arrival? to) => Volatile.Write(ref arrival, to);
 
     public PeerHandle Handle => handle;
 
@@ -64,9 +69,9 @@ internal sealed class PeerDirectory(IslandEngine engine)
             var peer = new Peer(address, handle, flushes)
             {
                 LastSeen = now,
-                Session = arrival?.Stamp,
                 FirstSubject = arrival?.Key is { } key ? Subjects.IslandChanged(address, key) : null,
             };
+            peer.Belong(arrival?.Stamp is null ? null : arrival);
             Enter(peer);
             return peer;
         }

@@ -98,12 +98,16 @@ public static partial class ServiceHost
         Admission admission = services.GetRequiredService<Admission>();
         PeerDirectory peers = services.GetRequiredService<PeerDirectory>();
         Gatekeeper gatekeeper = services.GetRequiredService<Gatekeeper>();
-        meter.CreateObservableGauge("archipelago_peers", () => States(admission, peers, engine), description: "Peers by state.");
+        meter.CreateObservableGauge("archipelago_peers", () => States(admission, peers, engine), description: "Peers by state, those placed as of the last flush.");
         meter.CreateObservableCounter("archipelago_ban_questions_total", () => gatekeeper.Asked, description: "Questions to the gatekeeper.");
         meter.CreateObservableCounter("archipelago_ban_questions_unanswered_total", () => gatekeeper.Unanswered, description: "Questions to the gatekeeper without an answer in time.");
         meter.CreateObservableCounter("archipelago_tokens_total", () => publisher.Tokens, description: "LiveKit tokens made.");
         meter.CreateObservableCounter("archipelago_islands_in_parts_total", () => publisher.IslandsInParts, description: "Lists of islands that were too large for one message.");
-        meter.CreateObservableCounter("archipelago_heartbeats_dropped_total", () => intake.Dropped, description: "Heartbeats that could not be decoded or had no finite position.");
+        meter.CreateObservableCounter(
+            "archipelago_heartbeats_dropped_total",
+            () => intake.DroppedByCause.Select(d => new Measurement<long>(d.Count, new KeyValuePair<string, object?>("cause", d.Cause))),
+            description: "Heartbeats that were not taken.");
+        meter.CreateObservableCounter("archipelago_bans_total", () => gatekeeper.Bans, description: "Answers of the gatekeeper that somebody is banned.");
     }
 
     private static IEnumerable<Measurement<int>> States(Admission admission, PeerDirectory peers, IslandEngine engine)

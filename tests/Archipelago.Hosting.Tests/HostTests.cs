@@ -258,10 +258,36 @@ public class HostTests
                 kinds[http.Request.Path] = (int)body.Length;
         });
         RunningHost host = await RunningHost.StartAsync(c => Build(c, HttpStyle.Public), new() { ["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.Url, ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf" });
-        using (ArchipelagoHost.Activities.StartActivity("something"))
+        using (host.Services.GetRequiredService<System.Diagnostics.ActivitySource>().StartActivity("something"))
             await host.GetAsync("/health/live");
         await host.DisposeAsync(); // the last of it is sent at the end
         Assert.True(kinds.GetValueOrDefault("/v1/metrics") > 100 && kinds.GetValueOrDefault("/v1/traces") > 10, string.Join(' ', kinds.Keys));
-        Assert.Throws<ConfigurationException>(() => Build(new HostContext(RunningHost.Settings(new() { ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "smoke" }), new Messaging.InProcessBroker().Connect(), TimeProvider.System), HttpStyle.Public));
+        Assert.Throws<ConfigurationException>(() => Build(new HostContext(RunningHost.Settings(new() { ["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.Url, ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "smoke" }), new Messaging.InProcessBroker().Connect(), TimeProvider.System), HttpStyle.Public));
+    }
+
+    [Fact]
+    public async Task Of_two_hosts_in_one_process_each_tells_a_collector_of_itself_alone()
+    {
+        var told = new System.Collections.Concurrent.ConcurrentDictionary<string, string>();
+        Task<StubServer> CollectAsync(string name) => StubServer.StartAsync(async http =>
+        {
+            using var body = new MemoryStream();
+            await http.Request.Body.CopyToAsync(body);
+            // Names of activities and metrics stand in a message of protobuf as they are.
+            string text = System.Text.Encoding.Latin1.GetString(body.ToArray());
+            told.AddOrUpdate(name + http.Request.Path, text, (_, earlier) => earlier + text);
+        });
+        await using StubServer first = await CollectAsync("first"), second = await CollectAsync("second");
+        Task<RunningHost> HostAsync(StubServer collector) =>
+            RunningHost.StartAsync(c => Build(c, HttpStyle.Public), new() { ["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.Url, ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf" });
+        RunningHost one = await HostAsync(first), two = await HostAsync(second);
+        one.Services.GetRequiredService<System.Diagnostics.Metrics.IMeterFactory>().Create("archipelago.test").CreateCounter<long>("only_in_the_first").Add(1);
+        two.Services.GetRequiredService<System.Diagnostics.Metrics.IMeterFactory>().Create("archipelago.test").CreateCounter<long>("only_in_the_second").Add(1);
+        await one.DisposeAsync();
+        await two.DisposeAsync();
+        Assert.Contains("only_in_the_first", told["first/v1/metrics"], StringComparison.Ordinal);
+        Assert.Contains("only_in_the_second", told["second/v1/metrics"], StringComparison.Ordinal);
+        Assert.DoesNotContain("only_in_the_second", told["first/v1/metrics"], StringComparison.Ordinal);
+        Assert.DoesNotContain("only_in_the_first", told["second/v1/metrics"], StringComparison.Ordinal);
     }
 }

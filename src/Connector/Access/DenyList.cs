@@ -19,6 +19,7 @@ internal sealed partial class DenyList(ConnectorOptions options, TimeProvider cl
     private readonly HttpClient http = new() { Timeout = TimeLimit, MaxResponseContentBufferSize = MaxBytes };
     private readonly Lock fetching = new();
     private volatile HashSet<string>? wallets;
+    private volatile bool fetchedOnce;
     private Task fetch = Task.CompletedTask;
     private long nextFetch = long.MinValue;
 
@@ -29,8 +30,8 @@ internal sealed partial class DenyList(ConnectorOptions options, TimeProvider cl
             return BanStatus.NotBanned;
         if (Volatile.Read(ref nextFetch) <= clock.GetTimestamp())
             BeginFetch(options.DenyListUrl);
-        // Only the first list is waited for; a later one takes the place of the one before when it is there.
-        if (wallets is null)
+        // Only the very first fetch is waited for; a later one takes its place when it is there.
+        if (!fetchedOnce)
             await Fetch;
         return wallets is not { } known ? BanStatus.Unknown : known.Contains(address) ? BanStatus.Banned : BanStatus.NotBanned;
     }
@@ -69,7 +70,7 @@ internal sealed partial class DenyList(ConnectorOptions options, TimeProvider cl
         try
         {
             if (Read(await http.GetByteArrayAsync(new Uri(url))) is { } read)
-                wallets = read;
+                (wallets, fetchedOnce) = (read, true);
             else
                 Warn(url, "it has no \"users\"");
         }
@@ -81,6 +82,7 @@ internal sealed partial class DenyList(ConnectorOptions options, TimeProvider cl
 
     private void Warn(string url, string reason)
     {
+        fetchedOnce = true;
         if (wallets is null)
             Volatile.Write(ref nextFetch, clock.GetTimestamp() + (long)(AgainWithout.TotalSeconds * clock.TimestampFrequency));
         if (throttle.ShouldLog("deny list", out _))

@@ -48,6 +48,7 @@ internal sealed partial class Session : IDisposable
     private volatile Stage stage = Stage.Start;
     private readonly PublishGate publishing = new();
     private TaskCompletionSource? ended;
+    private Departure endedBy;
     private int refused;
     private string challenge = "";
     private string address = "";
@@ -77,7 +78,13 @@ internal sealed partial class Session : IDisposable
     public Session? Predecessor { get; set; }
 
     /// <summary>What metrics call the stage that it is in.</summary>
-    public string StageName => stage switch { Stage.Start => "start", Stage.ChallengeSent => "challenged", Stage.Completed => "authenticated", _ => "closing" };
+    public string StageName => StageNames[(int)stage];
+
+    /// <summary>The stage of whoever is on the way out.</summary>
+    public const string Closing = "closing";
+
+    /// <summary>What metrics call the stages.</summary>
+    public static readonly string[] StageNames = ["start", "challenged", "authenticated", Closing];
 
     /// <summary>True once the client is in, until it has gone.</summary>
     public bool IsCompleted => stage == Stage.Completed;
@@ -183,6 +190,7 @@ internal sealed partial class Session : IDisposable
             ended = completion = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             before = stage;
             stage = Stage.Ended;
+            endedBy = departure;
         }
         return EndOnceAsync(before, departure, completion);
     }
@@ -194,9 +202,15 @@ internal sealed partial class Session : IDisposable
         if (before != Stage.Completed)
         {
             CountOutcome("left");
-            // Whoever takes the address from this one must not be heard before the departure of the one before.
-            await EndPredecessorAsync();
-            completion.SetResult();
+            try
+            {
+                // Whoever takes the address from this one must not be heard before the departure of the one before.
+                await EndPredecessorAsync();
+            }
+            finally
+            {
+                completion.SetResult();
+            }
             return;
         }
         services.Metrics.SessionEnded();
@@ -284,7 +298,8 @@ internal sealed partial class Session : IDisposable
         }
         finally
         {
-            left = !welcomed && services.Registry.Unregister(proved, this);
+            // Somewhere else the address lives on.
+            left = !welcomed && services.Registry.Unregister(proved, this) && endedBy != Departure.SupersededElsewhere;
             if (left)
                 services.Cooldowns.End(proved);
         }

@@ -75,7 +75,7 @@ internal sealed class SessionMetrics
         meter.CreateObservableGauge("archipelago_sockets_waiting", () => room.Count, description: "Connections that have not authenticated, requests for anything but a WebSocket included.");
         meter.CreateObservableGauge(
             "archipelago_sockets",
-            () => sockets.All.GroupBy(s => s.Key.IsClosing ? "closing" : s.Value.StageName).Select(g => new Measurement<int>(g.Count(), new KeyValuePair<string, object?>("stage", g.Key))),
+            () => ByStage(sockets),
             description: "WebSockets by stage.");
     }
 
@@ -132,6 +132,13 @@ internal sealed class SessionMetrics
     public void Sent(int bytes) => Interlocked.Add(ref bytesSent, bytes);
 
     private void Observe(string name, Func<long> value, string description) => meter.CreateObservableCounter(name, value, description: description);
+
+    private static IEnumerable<Measurement<int>> ByStage(SocketSet sockets)
+    {
+        ILookup<string, WebSocketConnection> stages = sockets.All.ToLookup(s => s.Key.IsClosing ? Session.Closing : s.Value.StageName, s => s.Key);
+        // A stage that nobody is in is told, too, or the last that was heard of it would stand.
+        return Session.StageNames.Select(stage => new Measurement<int>(stages[stage].Count(), new KeyValuePair<string, object?>("stage", stage)));
+    }
 
     private static IEnumerable<Measurement<long>> Named(string label, string[] names, long[] values) =>
         names.Select((name, i) => new Measurement<long>(Volatile.Read(ref values[i]), new KeyValuePair<string, object?>(label, name)));

@@ -24,7 +24,11 @@ internal sealed class SessionWatch(IMessageBus bus, SessionRegistry registry, Se
         // An announcement may be lost. Two sessions of one address notice each other at the latest when one of them asks for its island.
         subscriptions.Add(bus.Subscribe(Subjects.AllAsks, message =>
         {
-            if (SessionHeaders.TryRead(message.Headers, out SessionStamp other) && Find(message, out Session? session) && session!.IsOlderThan(other))
+            if (!SessionHeaders.TryRead(message.Headers, out SessionStamp other))
+                return;
+            // Whoever asks has been there for a while, and its announcement may be one that was not heard here.
+            stamps.Hear(other);
+            if (Find(message, out Session? session) && session!.IsOlderThan(other))
                 session.OnOtherSession(other);
         }));
         subscriptions.Add(bus.Subscribe(Subjects.AllSuperseded, message =>

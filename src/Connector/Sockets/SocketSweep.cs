@@ -26,12 +26,8 @@ internal sealed class SocketSweep(SocketSet sockets, ConnectorOptions options, S
             TimeSpan closing = connection.Closing;
             if (closing > (session.Address.Length > 0 ? CloseTimeLimit : StrangersCloseTimeLimit))
                 connection.Abort();
-            else if (closing == TimeSpan.Zero && connection.Stalled > SendTimeLimit)
-                GiveUp(connection, session);
-            else if (connection.Silent >= GoneAfter)
-                connection.Abort();
-            else if (connection.Silent >= PingAfter)
-                connection.Ping();
+            else if (closing == TimeSpan.Zero)
+                Look(connection, session);
         }
     }
 
@@ -40,6 +36,19 @@ internal sealed class SocketSweep(SocketSet sockets, ConnectorOptions options, S
         using var timer = new PeriodicTimer(Period, clock);
         while (await timer.WaitForNextTickAsync(stoppingToken))
             Sweep();
+    }
+
+    private void Look(WebSocketConnection connection, Session session)
+    {
+        TimeSpan silent = connection.Silent, stalled = connection.Stalled;
+        if (stalled == TimeSpan.Zero)
+            connection.IsCountedAsStalled = false;
+        if (silent >= GoneAfter)
+            connection.Abort();
+        else if (stalled > SendTimeLimit)
+            GiveUp(connection, session);
+        else if (silent >= PingAfter)
+            connection.Ping();
     }
 
     private void GiveUp(WebSocketConnection connection, Session session)
