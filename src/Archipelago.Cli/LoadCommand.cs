@@ -8,7 +8,7 @@ namespace Archipelago.Cli;
 /// <summary><c>load</c>: long runs that put the realm under load and faults, and say what held.</summary>
 internal static class LoadCommand
 {
-    public static Command Create() => new("load", "Long runs under load and faults.") { CreateProcesses(), CreateService(), CreateConnector(), CreateSink() };
+    public static Command Create() => new("load", "Long runs under load and faults.") { CreateProcesses(), CreateService(), CreateConnector(), CreateStats(), CreateSink() };
 
     private static Command CreateProcesses()
     {
@@ -59,6 +59,24 @@ internal static class LoadCommand
         {
             await using var load = new ConnectorLoad(new ConnectorLoadOptions(
                 parsed.GetValue(clients), parsed.GetValue(rate), parsed.GetValue(seconds), parsed.GetValue(storm), parsed.GetValue(strangers), parsed.GetValue(sink)));
+            Console.WriteLine((await load.RunAsync()).ToJsonString());
+            return 0;
+        }));
+        return command;
+    }
+
+    private static Command CreateStats()
+    {
+        var peers = new Option<int>("--peers") { Description = "Synthetic peers that send a heartbeat a second.", DefaultValueFactory = _ => 100_000 };
+        var readers = new Option<int>("--readers") { Description = "Clients that ask, one question after the other with half a second between them.", DefaultValueFactory = _ => 50 };
+        var seconds = new Option<int>("--seconds") { Description = "How long each part is measured.", DefaultValueFactory = _ => 20 };
+        peers.Require(n => n is >= 100 and <= 1_000_000, "--peers must be between 100 and 1000000.");
+        readers.Require(n => n is >= 1 and <= 5_000, "--readers must be between 1 and 5000.");
+        seconds.Require(n => n is >= 1 and <= 3600, "--seconds must be between 1 and 3600.");
+        var command = new Command("stats", "Stats on a nats-server (which must be installed) under synthetic heartbeats, and read; one line of JSON.") { peers, readers, seconds };
+        command.SetAction(parsed => WithProgramsAsync(async () =>
+        {
+            await using var load = new StatsLoad(parsed.GetValue(peers), parsed.GetValue(readers), parsed.GetValue(seconds));
             Console.WriteLine((await load.RunAsync()).ToJsonString());
             return 0;
         }));

@@ -1,9 +1,11 @@
 using System.Diagnostics.Metrics;
+using System.IO.Compression;
 using System.Net;
 using Archipelago.Messaging;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.ResponseCompression;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
@@ -37,6 +39,7 @@ public sealed class ArchipelagoHost
     private readonly string metricsPath;
     private readonly string? metricsToken;
     private Action<KestrelServerOptions, ListenOptions>? configureListener;
+    private bool compresses;
 
     /// <summary>Begins a host.</summary>
     /// <param name="context">What it is built from.</param>
@@ -96,6 +99,19 @@ public sealed class ArchipelagoHost
     /// <summary>Makes the host ready only while its bus is connected.</summary>
     public void NeedBus() => Services.AddSingleton(new ReadinessCheck("bus", () => context.Bus.IsConnected));
 
+    /// <summary>Lets the host compress its answers with gzip or Brotli for clients that ask for it. What is told is public, so that its length gives nothing away.</summary>
+    public void CompressAnswers()
+    {
+        compresses = true;
+        Services.AddResponseCompression(options =>
+        {
+            options.EnableForHttps = true;
+            options.MimeTypes = ["application/json", "text/html", "text/css", "text/javascript"];
+        });
+        Services.Configure<BrotliCompressionProviderOptions>(options => options.Level = CompressionLevel.Fastest);
+        Services.Configure<GzipCompressionProviderOptions>(options => options.Level = CompressionLevel.Fastest);
+    }
+
     /// <summary>Registers the <see cref="Gatekeeper"/> at <c>COMMS_GATEKEEPER_URL</c>, or one that asks nobody.</summary>
     public void AddGatekeeper()
     {
@@ -131,6 +147,8 @@ public sealed class ArchipelagoHost
         if (telemetry is not null)
             app.Services.GetRequiredService<OpenTelemetryExport>();
 
+        if (compresses)
+            app.UseResponseCompression();
         app.UseRouting();
         app.Use(new RequestRules(style, context.Settings.Scope, app.Services.GetRequiredService<RequestMetrics>(), app.Services.GetRequiredService<ILoggerFactory>(), app.Services.GetRequiredService<LogThrottle>(), metricsPath).InvokeAsync);
         Health health = app.Services.GetRequiredService<Health>();

@@ -7,8 +7,16 @@ namespace Archipelago.Hosting;
 /// <summary>Writes JSON answers straight into the response.</summary>
 public static class Json
 {
-    // JavaScript's JSON.stringify, whose output the clients of these APIs know, escapes only what must be; the content type keeps browsers from reading it as markup.
-    private static readonly JsonWriterOptions Options = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true };
+    private const int PageSize = 32 * 1024;
+
+    /// <summary>
+    /// How answers escape texts: like JavaScript's <c>JSON.stringify</c>, whose output the clients of these APIs know, only what must be; the content type keeps browsers
+    /// from reading it as markup.
+    /// </summary>
+    public static JavaScriptEncoder Encoder => JavaScriptEncoder.UnsafeRelaxedJsonEscaping;
+
+    /// <summary>How answers are written.</summary>
+    public static JsonWriterOptions WriterOptions { get; } = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true };
 
     /// <summary>Answers with JSON. A HEAD request gets the headers alone.</summary>
     /// <param name="context">The request.</param>
@@ -21,10 +29,45 @@ public static class Json
         context.Response.ContentType = contentType;
         if (HttpMethods.IsHead(context.Request.Method))
             return;
-        await using (var json = new Utf8JsonWriter(context.Response.BodyWriter, Options))
+        await using (var json = new Utf8JsonWriter(context.Response.BodyWriter, WriterOptions))
             write(json);
         await context.Response.BodyWriter.FlushAsync(context.RequestAborted);
     }
+
+    /// <summary>Answers with JSON of any size, of which no more than a page of some kilobytes waits to be sent. A HEAD request gets the headers alone.</summary>
+    /// <param name="context">The request.</param>
+    /// <param name="write">Writes one JSON value. Where it yields, what is written so far may be sent; what it yields is of no interest.</param>
+    public static async Task WriteInPagesAsync(HttpContext context, Func<Utf8JsonWriter, IEnumerable<bool>> write)
+    {
+        context.Response.StatusCode = StatusCodes.Status200OK;
+        context.Response.ContentType = "application/json";
+        if (HttpMethods.IsHead(context.Request.Method))
+            return;
+        await using var json = new Utf8JsonWriter(context.Response.BodyWriter, WriterOptions);
+        long sent = 0;
+        foreach (bool _ in write(json))
+        {
+            if (json.BytesCommitted + json.BytesPending - sent < PageSize)
+                continue;
+            json.Flush();
+            sent = json.BytesCommitted;
+            if ((await context.Response.BodyWriter.FlushAsync(context.RequestAborted)).IsCompleted)
+                return;
+        }
+        json.Flush();
+        await context.Response.BodyWriter.FlushAsync(context.RequestAborted);
+    }
+
+    /// <summary>Answers with <c>{"error": …}</c>.</summary>
+    /// <param name="context">The request.</param>
+    /// <param name="status">The status code.</param>
+    /// <param name="message">What is wrong, and what to do.</param>
+    public static Task WriteErrorAsync(HttpContext context, int status, string message) => WriteAsync(context, status, json =>
+    {
+        json.WriteStartObject();
+        json.WriteString("error", message);
+        json.WriteEndObject();
+    });
 
     /// <summary>Writes a float as JavaScript would show it: widened to double, shortest text that reads back the same; null when it is not finite.</summary>
     public static void WriteNumber(this Utf8JsonWriter json, double value)

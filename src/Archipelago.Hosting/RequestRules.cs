@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Text.Json;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Primitives;
@@ -109,7 +108,7 @@ internal sealed partial class RequestRules
         if ((routed && style != HttpStyle.Connector) || context.Response.StatusCode is not (StatusCodes.Status404NotFound or StatusCodes.Status405MethodNotAllowed))
             return Task.CompletedTask;
         if (style == HttpStyle.Connector)
-            return Json.WriteAsync(context, StatusCodes.Status404NotFound, json => WriteError(json, "Not Found"));
+            return Json.WriteErrorAsync(context, StatusCodes.Status404NotFound, "Not Found");
         context.Response.ContentType = "text/plain; charset=utf-8";
         return context.Response.WriteAsync("Not found");
     }
@@ -119,15 +118,8 @@ internal sealed partial class RequestRules
         context.Response.Clear();
         context.Response.StatusCode = StatusCodes.Status500InternalServerError;
         return style == HttpStyle.Public
-            ? Json.WriteAsync(context, StatusCodes.Status500InternalServerError, json => WriteError(json, "Internal Server Error"))
+            ? Json.WriteErrorAsync(context, StatusCodes.Status500InternalServerError, "Internal Server Error")
             : Task.CompletedTask;
-    }
-
-    private static void WriteError(Utf8JsonWriter json, string message)
-    {
-        json.WriteStartObject();
-        json.WriteString("error", message);
-        json.WriteEndObject();
     }
 
     private void Measure(HttpContext context, TimeSpan elapsed)

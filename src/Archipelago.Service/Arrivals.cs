@@ -32,7 +32,7 @@ internal sealed class Arrivals(TimeProvider clock)
     /// <param name="present">The session that the peer has; null when it is not known, or there is no peer.</param>
     public bool TryAnnounce(string address, BusMessage connect, SessionStamp? present)
     {
-        SessionStamp? stamp = StampOf(connect.Headers), now = announced.TryGetValue(address, out Arrival? arrival) ? arrival.Stamp : present;
+        SessionStamp? stamp = SessionHeaders.Read(connect.Headers), now = announced.TryGetValue(address, out Arrival? arrival) ? arrival.Stamp : present;
         if (stamp is { } begins && now is { } known && begins.CompareTo(known) < 0)
             return false;
         if (announced.Count >= MostWaiting)
@@ -53,17 +53,13 @@ internal sealed class Arrivals(TimeProvider clock)
     /// <param name="present">The session that the peer has; null when it is not known, or there is no peer.</param>
     public bool IsOfEarlier(string address, BusMessage disconnect, SessionStamp? present)
     {
-        SessionStamp? departing = StampOf(disconnect.Headers);
+        SessionStamp? departing = SessionHeaders.Read(disconnect.Headers);
         SessionStamp? now = announced.TryGetValue(address, out Arrival? arrival) ? arrival.Stamp : present;
         if (departing is { } leaves && now is { } stays && leaves.CompareTo(stays) < 0)
             return true;
         announced.TryRemove(address, out _);
         return false;
     }
-
-    /// <summary>The session that a message names; null when it names none.</summary>
-    public static SessionStamp? StampOf(ReadOnlySpan<byte> headers) =>
-        BusHeaders.TryGet(headers, Subjects.SessionHeaderUtf8, out ReadOnlySpan<byte> text) && SessionStamp.TryParse(text, out SessionStamp stamp) ? stamp : null;
 
     /// <summary>A key becomes a token of a subject, so nothing that means something there may be in it.</summary>
     private static string? KeyOf(ReadOnlySpan<byte> payload)

@@ -152,7 +152,7 @@ internal sealed partial class Intake
             || !Subjects.TryGetPeer(message.Subject, out ReadOnlySpan<byte> address) || !peers.TryFind(address, out Peer? peer))
             return;
         // Its announcement was lost, or came before this Service did.
-        if (Arrivals.StampOf(message.Headers) is { } stamp && (peer.Session is not { } known || stamp.CompareTo(known) > 0))
+        if (SessionHeaders.Read(message.Headers) is { } stamp && (peer.Session is not { } known || stamp.CompareTo(known) > 0))
             peer.Belong(new Arrival(null, stamp, clock.GetTimestamp()));
         asks.Enqueue((peer, Encoding.UTF8.GetString(message.Payload)));
     }

@@ -52,7 +52,7 @@ internal sealed record ConnectorOptions
     public required Limit SupersedeCooldown { get; init; }
 
     /// <summary>Where heartbeats may come from; null for everywhere.</summary>
-    public required WorldBounds? World { get; init; }
+    public required Area? World { get; init; }
 
     /// <summary>Over how long the connections are closed when the host stops.</summary>
     public required TimeSpan DrainWindow { get; init; }
@@ -78,7 +78,7 @@ internal sealed record ConnectorOptions
             HeartbeatsPerSecond = settings.Limit("MAX_HEARTBEATS_PER_SECOND", 20, 1000),
             SendTimeout = settings.Limit("SEND_TIMEOUT_MS", 10_000, 3_600_000),
             SupersedeCooldown = settings.Limit("SUPERSEDE_COOLDOWN_MS", 5_000, 3_600_000),
-            World = WorldBounds.Read(settings),
+            World = ReadWorld(settings),
             DrainWindow = TimeSpan.FromMilliseconds(settings.Number("DRAIN_WINDOW_MS", 10_000, 0, 600_000)),
         };
     }
@@ -97,26 +97,15 @@ internal sealed record ConnectorOptions
         }
         return networks;
     }
-}
 
-/// <summary>The part of the world, in metres, that heartbeats may come from.</summary>
-/// <param name="FromX">The west end.</param>
-/// <param name="FromZ">The south end.</param>
-/// <param name="ToX">The east end.</param>
-/// <param name="ToZ">The north end.</param>
-internal sealed record WorldBounds(float FromX, float FromZ, float ToX, float ToZ)
-{
-    public bool Contains(float x, float z) => x >= FromX && x <= ToX && z >= FromZ && z <= ToZ;
-
-    public static WorldBounds? Read(Settings settings)
+    private static Area? ReadWorld(Settings settings)
     {
         string text = settings.Text("WORLD_BOUNDS");
         if (text.Length == 0)
             return null;
-        float[] ends = [.. text.Split(',').Select(end => float.TryParse(end, System.Globalization.CultureInfo.InvariantCulture, out float value) ? value : float.NaN)];
-        if (ends.Length == 4 && ends[0] < ends[2] && ends[1] < ends[3])
-            return new WorldBounds(ends[0], ends[1], ends[2], ends[3]);
-        settings.AddFault($"WORLD_BOUNDS is \"{text}\"; it must be four numbers in metres, x1,z1,x2,z2, the lower ends first.");
+        if (Area.TryParse(text, out Area area))
+            return area;
+        settings.AddFault($"WORLD_BOUNDS is \"{text}\"; it must be {Area.Form}.");
         return null;
     }
 }

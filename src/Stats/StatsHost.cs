@@ -1,13 +1,15 @@
 using System.Diagnostics.Metrics;
-using System.Text.Json;
 using Archipelago.Hosting;
+using Archipelago.Hosting.Scenes;
 using Archipelago.Messaging;
 using Archipelago.Protocol;
-using Microsoft.Extensions.Primitives;
+using Archipelago.Stats.Http;
+using Archipelago.Stats.Live;
+using Archipelago.Stats.World;
 
 namespace Archipelago.Stats;
 
-/// <summary>Listens on the bus and answers HTTP: peers, islands, parcels, and whether the Service lives.</summary>
+/// <summary>Listens on the bus and answers HTTP: peers, islands, parcels, hot scenes, and whether the Service lives.</summary>
 public static class StatsHost
 {
     /// <summary>The port where none is configured.</summary>
@@ -19,98 +21,52 @@ public static class StatsHost
     {
         ArgumentNullException.ThrowIfNull(context);
         var host = new ArchipelagoHost(context, DefaultPort, HttpStyle.Credentialed);
-        host.Services.AddSingleton<WorldState>();
+        var options = StatsOptions.Read(context.Settings);
+        host.Services.AddSingleton(options).AddSingleton(options.HotScenes).AddSingleton(new ContentServer(options.HotScenes.ContentUrl));
+        host.Services.AddSingleton<WorldState>().AddSingleton<LiveWorld>().AddSingleton<LiveStream>().AddSingleton<WorldRoutes>().AddSingleton<Crowd>();
         host.NeedBus();
-        host.Services.AddHostedService<BusListener>();
+        host.CompressAnswers();
+        host.Services.AddHostedService<BusListener>().AddHostedService<Expiry>().AddHostedService(services => services.GetRequiredService<LiveStream>());
         WebApplication app = host.Build();
+
         WorldState world = app.Services.GetRequiredService<WorldState>();
-        RegisterMetrics(app.Services.GetRequiredService<IMeterFactory>().Create("archipelago.stats"), world);
+        LiveStream stream = app.Services.GetRequiredService<LiveStream>();
+        Crowd crowd = app.Services.GetRequiredService<Crowd>();
+        RegisterMetrics(app.Services.GetRequiredService<IMeterFactory>().Create("archipelago.stats"), world, stream);
+        WorldRoutes routes = app.Services.GetRequiredService<WorldRoutes>();
         foreach (string prefix in (string[])["", "/comms"])
-            MapWorld(app, prefix, world);
-        app.MapRoute("/core-status", http => Ok(http, json => WriteCoreStatus(json, world)));
+            routes.Map(app, prefix);
+        app.MapRoute("/hot-scenes", crowd.AnswerAsync);
+        app.MapRoute("/core-status", http => CoreStatusAsync(http, world));
         app.MapRoute("/status", http => StatusAsync(http, context));
+        app.MapRoute("/stream", stream.AnswerAsync);
         return app;
     }
 
-    private static void MapWorld(WebApplication app, string prefix, WorldState world)
-    {
-        app.MapRoute(prefix + "/parcels", http => Ok(http, json => StatsJson.WriteParcels(json, world.Peers())));
-        app.MapRoute(prefix + "/peers", http => Ok(http, json => WritePeers(json, world, http.Request.Query["id"])));
-        app.MapRoute(prefix + "/peers/:id", http => PeerAsync(http, world.Find((string)http.Request.RouteValues["id"]!)));
-        app.MapRoute(prefix + "/islands", http => Ok(http, json => WriteIslands(json, world)));
-        app.MapRoute(prefix + "/islands/:id", http => IslandAsync(http, world, (string)http.Request.RouteValues["id"]!));
-    }
-
-    private static Task Ok(HttpContext http, Action<Utf8JsonWriter> write) => Json.WriteAsync(http, StatusCodes.Status200OK, write);
-
-    private static void WritePeers(Utf8JsonWriter json, WorldState world, StringValues ids)
-    {
-        var wanted = new HashSet<string?>(ids, StringComparer.Ordinal);
-        json.WriteStartObject();
-        json.WriteBoolean("ok", true);
-        json.WriteStartArray("peers");
-        foreach (PeerState peer in world.Peers())
-            if (wanted.Count == 0 || wanted.Contains(peer.Id))
-                StatsJson.WritePeer(json, peer);
-        json.WriteEndArray();
-        json.WriteEndObject();
-    }
-
-    private static Task PeerAsync(HttpContext http, PeerState? peer) =>
-        Json.WriteAsync(http, peer is null ? StatusCodes.Status404NotFound : StatusCodes.Status200OK, json =>
-        {
-            json.WriteStartObject();
-            json.WriteBoolean("ok", peer is not null);
-            json.WritePropertyName("peer");
-            if (peer is null)
-                json.WriteNullValue();
-            else
-                StatsJson.WritePeer(json, peer);
-            json.WriteEndObject();
-        });
-
-    private static void WriteIslands(Utf8JsonWriter json, WorldState world)
-    {
-        json.WriteStartObject();
-        json.WriteBoolean("ok", true);
-        json.WriteStartArray("islands");
-        foreach (IslandState island in world.Islands)
-            StatsJson.WriteIsland(json, island, Members(world, island));
-        json.WriteEndArray();
-        json.WriteEndObject();
-    }
-
-    private static Task IslandAsync(HttpContext http, WorldState world, string id)
-    {
-        if (world.Islands.FirstOrDefault(i => i.Id == id) is { } island)
-            return Ok(http, json => StatsJson.WriteIsland(json, island, Members(world, island)));
-        http.Response.StatusCode = StatusCodes.Status404NotFound;
-        return Task.CompletedTask;
-    }
-
-    /// <summary>Members without a heartbeat here are left out.</summary>
-    private static IEnumerable<PeerState> Members(WorldState world, IslandState island) =>
-        island.Peers.Select(world.Find).OfType<PeerState>();
-
-    private static void WriteCoreStatus(Utf8JsonWriter json, WorldState world)
+    private static Task CoreStatusAsync(HttpContext http, WorldState world) => Json.WriteAsync(http, StatusCodes.Status200OK, json =>
     {
         json.WriteStartObject();
         json.WriteBoolean("healthy", world.IsCoreHealthy);
         json.WriteNumber("userCount", world.CoreUserCount);
         json.WriteEndObject();
-    }
+    });
 
     private static Task StatusAsync(HttpContext http, HostContext context)
     {
         if (http.Request.Headers.Origin.Count == 0)
             http.Response.Headers.AccessControlAllowOrigin = "*";
-        return Ok(http, json => StatusJson.Write(json, context));
+        return Json.WriteAsync(http, StatusCodes.Status200OK, json => StatusJson.Write(json, context));
     }
 
-    private static void RegisterMetrics(Meter meter, WorldState world)
+    private static void RegisterMetrics(Meter meter, WorldState world, LiveStream stream)
     {
-        meter.CreateObservableGauge("archipelago_stats_peers", () => world.Peers().Count, description: "Peers heard of.");
+        meter.CreateObservableGauge("archipelago_stats_peers", () => world.Peers.Count, description: "Peers heard of.");
         meter.CreateObservableGauge("archipelago_stats_islands", () => world.Islands.Count, description: "Islands of the last report.");
+        meter.CreateObservableCounter("archipelago_stats_heartbeats_total", () => world.Heartbeats, description: "Heartbeats taken.");
+        meter.CreateObservableCounter("archipelago_stats_undecodable_total", () => world.Undecodable, description: "Messages that could not be decoded.");
+        meter.CreateObservableCounter("archipelago_stats_expired_total", () => world.Expired, description: "Peers that fell silent without a word.");
+        meter.CreateObservableGauge("archipelago_streams", () => stream.Count, description: "Live streams.");
+        meter.CreateObservableCounter("archipelago_stream_resyncs_total", () => stream.Resyncs, description: "Times that a live stream was not read in time.");
     }
 
     /// <summary>Keeps the world up to date from the bus.</summary>
@@ -121,10 +77,12 @@ public static class StatsHost
         public Task StartAsync(CancellationToken cancellationToken)
         {
             subscriptions.Add(bus.Subscribe(Subjects.AllHeartbeats, world.OnHeartbeat));
+            subscriptions.Add(bus.Subscribe(Subjects.AllConnects, world.OnConnect));
             subscriptions.Add(bus.Subscribe(Subjects.AllDisconnects, world.OnDisconnect));
             subscriptions.Add(bus.Subscribe(Subjects.Islands, world.OnIslands));
             subscriptions.Add(bus.Subscribe(Subjects.AllIslandsParts, world.OnIslandsPart));
             subscriptions.Add(bus.Subscribe(Subjects.Discovery, world.OnDiscovery));
+            subscriptions.Add(bus.Subscribe(Subjects.FlushReport, world.OnFlushReport));
             return Task.CompletedTask;
         }
 
@@ -132,6 +90,19 @@ public static class StatsHost
         {
             subscriptions.ForEach(s => s.Dispose());
             return Task.CompletedTask;
+        }
+    }
+
+    /// <summary>Removes who has fallen silent.</summary>
+    private sealed class Expiry(WorldState world, StatsOptions options, TimeProvider clock) : BackgroundService
+    {
+        protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+        {
+            if (options.PeerExpiry == TimeSpan.Zero)
+                return;
+            using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(Math.Clamp(options.PeerExpiry.TotalMilliseconds / 18, 10, 5000)), clock);
+            while (await timer.WaitForNextTickAsync(stoppingToken))
+                world.Expire(options.PeerExpiry);
         }
     }
 }

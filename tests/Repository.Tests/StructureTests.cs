@@ -14,8 +14,8 @@ public partial class StructureTests
     private static readonly Dictionary<string, string[]> Allowed = new()
     {
         ["Archipelago.Core"] = [],
-        ["Archipelago.Protocol"] = [],
-        ["Archipelago.Messaging"] = ["Archipelago.Protocol"],
+        ["Archipelago.Messaging"] = [],
+        ["Archipelago.Protocol"] = ["Archipelago.Messaging"],
         ["Archipelago.Nats"] = ["Archipelago.Messaging"],
         ["Archipelago.Ethereum"] = [],
         ["Archipelago.Hosting"] = ["Archipelago.Messaging", "Archipelago.Nats"],

@@ -34,7 +34,9 @@ public class StatsTests
         string a = Peer("0xa", "1,-1", "16,2,-16"), b = Peer("0xb", "-1,-2", "-0.5,0.10000000149011612,-16.010000228881836");
         Assert.Equal($$"""{"ok":true,"peers":[{{a}},{{b}}]}""", await host.GetAsync(prefix + "/peers"));
         Assert.Equal($$"""{"ok":true,"peers":[{{b}}]}""", await host.GetAsync(prefix + "/peers?id=0xb&id=0xc"));
-        Assert.Equal("""{"ok":true,"peers":[]}""", await host.GetAsync(prefix + "/peers?id=0xB"));
+        Assert.Equal($$"""{"ok":true,"peers":[{{a}},{{b}}]}""", await host.GetAsync(prefix + "/peers?id=0XB&id=0xA&id="));
+        Assert.Equal("""{"ok":true,"peers":[]}""", await host.GetAsync(prefix + "/peers?id=0xa,0xb"));
+        Assert.Equal("""{"ok":true,"peers":[]}""", await host.GetAsync(prefix + "/peers?id"));
         Assert.Equal($$"""{"ok":true,"peer":{{b}}}""", await host.GetAsync(prefix + "/peers/0xb"));
         HttpResponseMessage unknown = await host.SendAsync(HttpMethod.Get, prefix + "/peers/0xc");
         Assert.Equal(HttpStatusCode.NotFound, unknown.StatusCode);

@@ -4,9 +4,6 @@ using System.Globalization;
 using Archipelago.Cli.Bots;
 using Archipelago.Nats;
 using Archipelago.Protocol;
-using Decentraland.Common;
-using Decentraland.Kernel.Comms.V3;
-using Google.Protobuf;
 
 namespace Archipelago.Cli.Load;
 
@@ -23,13 +20,9 @@ internal sealed class ServiceLoad(int peers, int newcomers, int seconds) : IAsyn
 
     private readonly ChildProcess nats = ChildProcess.NatsServer(ChildProcess.FreePort());
     private readonly ChildProcess service = ChildProcess.Host("Archipelago.Service", []);
-    private readonly string[] subjects = [.. Enumerable.Range(0, peers + newcomers).Select(i => Subjects.Heartbeat(Address(i)))];
-    private readonly (float X, float Z)[] places = new (float, float)[peers + newcomers];
-    private readonly Random random = new(1);
+    private readonly SyntheticPeers world = new(peers, newcomers);
     private readonly ConcurrentDictionary<string, long> firstHeartbeats = new(StringComparer.Ordinal);
     private readonly ConcurrentBag<double> latencies = [];
-    private readonly Heartbeat heartbeat = new() { Position = new Position() };
-    private readonly byte[] payload = new byte[64];
     private readonly List<FlushReport> reports = [];
     private NatsConnection bus = null!;
     private long placed;
@@ -43,17 +36,9 @@ internal sealed class ServiceLoad(int peers, int newcomers, int seconds) : IAsyn
         bus.Subscribe(Subjects.FlushReport, OnReport);
         await bus.FlushAsync();
 
-        // Everybody as in a city: hot spots of 200, and one in five anywhere.
-        double side = 160 * Math.Sqrt(peers);
-        (double X, double Z)[] spots = [.. Enumerable.Range(0, Math.Max(1, peers / 200)).Select(_ => (side * random.NextDouble(), side * random.NextDouble()))];
-        for (int i = 0; i < places.Length; i++)
-        {
-            (double x, double z) = random.Next(5) == 0 ? (side * random.NextDouble(), side * random.NextDouble()) : spots[random.Next(spots.Length)];
-            places[i] = ((float)(x + (160 * (random.NextDouble() - 0.5))), (float)(z + (160 * (random.NextDouble() - 0.5))));
-        }
         long entering = Stopwatch.GetTimestamp();
         for (int i = 0; i < peers; i++)
-            await BeatAsync(i);
+            await world.BeatAsync(bus, i);
         await Until.TrueAsync(() => Interlocked.Read(ref placed) >= peers, Patience);
         double all = Stopwatch.GetElapsedTime(entering).TotalMilliseconds;
 
@@ -88,8 +73,6 @@ internal sealed class ServiceLoad(int peers, int newcomers, int seconds) : IAsyn
         await nats.DisposeAsync();
     }
 
-    private static string Address(int i) => $"0x{i.ToString("x40", CultureInfo.InvariantCulture)}";
-
     private async Task StartAsync()
     {
         await nats.StartServerAsync();
@@ -102,35 +85,18 @@ internal sealed class ServiceLoad(int peers, int newcomers, int seconds) : IAsyn
         await service.StartHostAsync();
     }
 
-    /// <summary>Everybody takes a step and says so once a second, spread evenly over it; newcomers arrive evenly over the whole time.</summary>
+    /// <summary>Newcomers arrive evenly over the whole time.</summary>
     private async Task WalkAsync()
     {
-        const int Slices = 50;
         int arrived = 0;
-        using var timer = new PeriodicTimer(TimeSpan.FromSeconds(1.0 / Slices));
-        for (int slice = 0; slice < seconds * Slices && await timer.WaitForNextTickAsync(); slice++)
+        await world.WalkAsync(bus, peers, seconds, async share =>
         {
-            int from = (int)((long)peers * (slice % Slices) / Slices), to = (int)((long)peers * ((slice % Slices) + 1) / Slices);
-            for (int i = from; i < to; i++)
+            for (int due = (int)(newcomers * share); arrived < due; arrived++)
             {
-                double angle = random.NextDouble() * 2 * Math.PI;
-                places[i] = (places[i].X + (float)(1.5 * Math.Cos(angle)), places[i].Z + (float)(1.5 * Math.Sin(angle)));
-                await BeatAsync(i);
+                firstHeartbeats[SyntheticPeers.Address(peers + arrived)] = Stopwatch.GetTimestamp();
+                await world.BeatAsync(bus, peers + arrived);
             }
-            for (int due = (int)((long)newcomers * (slice + 1) / (seconds * Slices)); arrived < due; arrived++)
-            {
-                firstHeartbeats[Address(peers + arrived)] = Stopwatch.GetTimestamp();
-                await BeatAsync(peers + arrived);
-            }
-        }
-    }
-
-    private ValueTask BeatAsync(int i)
-    {
-        (heartbeat.Position.X, heartbeat.Position.Z) = places[i];
-        int length = heartbeat.CalculateSize();
-        heartbeat.WriteTo(payload.AsSpan(0, length));
-        return bus.PublishAsync(subjects[i], payload.AsMemory(0, length));
+        });
     }
 
     private void ForgetReports()

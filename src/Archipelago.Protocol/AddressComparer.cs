@@ -1,12 +1,17 @@
 using System.Text;
 
-namespace Archipelago.Service;
+namespace Archipelago.Protocol;
 
-/// <summary>Compares addresses by their UTF-8 bytes, so that one cut from a subject is found without making a string of it.</summary>
-internal sealed class AddressComparer : IEqualityComparer<string>, IAlternateEqualityComparer<ReadOnlySpan<byte>, string>
+/// <summary>
+/// Compares addresses by their UTF-8 bytes, so that a dictionary finds one that was cut from a subject without making a string of it
+/// (<see cref="System.Collections.Concurrent.ConcurrentDictionary{TKey, TValue}.GetAlternateLookup{TAlternateKey}"/>). Any thread.
+/// </summary>
+public sealed class AddressComparer : IEqualityComparer<string>, IAlternateEqualityComparer<ReadOnlySpan<byte>, string>
 {
+    /// <inheritdoc/>
     public bool Equals(string? x, string? y) => string.Equals(x, y, StringComparison.Ordinal);
 
+    /// <inheritdoc/>
     public bool Equals(ReadOnlySpan<byte> alternate, string other)
     {
         if (alternate.Length == other.Length && Ascii.Equals(alternate, other))
@@ -14,6 +19,7 @@ internal sealed class AddressComparer : IEqualityComparer<string>, IAlternateEqu
         return !Ascii.IsValid(other) && alternate.SequenceEqual(Encoding.UTF8.GetBytes(other));
     }
 
+    /// <inheritdoc/>
     public int GetHashCode(string obj)
     {
         Span<byte> buffer = stackalloc byte[256];
@@ -23,6 +29,7 @@ internal sealed class AddressComparer : IEqualityComparer<string>, IAlternateEqu
     }
 
     // Seeded anew in each process: addresses are chosen by strangers.
+    /// <inheritdoc/>
     public int GetHashCode(ReadOnlySpan<byte> alternate)
     {
         var hash = default(HashCode);
@@ -30,5 +37,6 @@ internal sealed class AddressComparer : IEqualityComparer<string>, IAlternateEqu
         return hash.ToHashCode();
     }
 
+    /// <inheritdoc/>
     public string Create(ReadOnlySpan<byte> alternate) => Encoding.UTF8.GetString(alternate);
 }
