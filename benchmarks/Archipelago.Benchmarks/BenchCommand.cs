@@ -20,6 +20,7 @@ internal static partial class BenchCommand
         ["operations"] = ("what a report costs its producer", d => RunBenchmarks<OperationBenchmarks>(d)),
         ["changes"] = ("island changes and tokens of ten thousand people", d => RunBenchmarks<IslandChangeBenchmarks>(d)),
         ["signatures"] = ("key recovery beside OpenSSL", d => RunBenchmarks<SignatureBenchmarks>(d)),
+        ["answers"] = ("the answer of Stats about everybody, beside a serializer", d => RunBenchmarks<PeersAnswerBenchmarks>(d)),
     };
 
     public static Command Create()

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
@@ -51,11 +52,12 @@ public static class Json
                 continue;
             json.Flush();
             sent = json.BytesCommitted;
-            if ((await context.Response.BodyWriter.FlushAsync(context.RequestAborted)).IsCompleted)
+            // A token would cost an allocation a page, and a client that goes ends the wait all the same.
+            if ((await context.Response.BodyWriter.FlushAsync()).IsCompleted)
                 return;
         }
         json.Flush();
-        await context.Response.BodyWriter.FlushAsync(context.RequestAborted);
+        await context.Response.BodyWriter.FlushAsync();
     }
 
     /// <summary>Answers with <c>{"error": …}</c>.</summary>
@@ -69,15 +71,34 @@ public static class Json
         json.WriteEndObject();
     });
 
-    /// <summary>Writes a float as JavaScript would show it: widened to double, shortest text that reads back the same; null when it is not finite.</summary>
+    /// <summary>Writes a number as JavaScript would show it: a float widened to double, shortest text that reads back the same; null when it is not finite.</summary>
     public static void WriteNumber(this Utf8JsonWriter json, double value)
     {
         ArgumentNullException.ThrowIfNull(json);
         if (!double.IsFinite(value))
             json.WriteNullValue();
-        else if (Math.Abs(value) < 1e15 && value == Math.Floor(value))
+        else if (IsWhole(value))
             json.WriteNumberValue((long)value);
         else
             json.WriteNumberValue(value);
     }
+
+    /// <summary>What <see cref="WriteNumber"/> writes, as bytes; returns how many they are, at most 32.</summary>
+    /// <param name="to">Where to, at least 32 bytes.</param>
+    /// <param name="value">The number.</param>
+    public static int FormatNumber(Span<byte> to, double value)
+    {
+        if (!double.IsFinite(value))
+        {
+            "null"u8.CopyTo(to);
+            return 4;
+        }
+        int length;
+        _ = IsWhole(value)
+            ? ((long)value).TryFormat(to, out length, provider: CultureInfo.InvariantCulture)
+            : value.TryFormat(to, out length, provider: CultureInfo.InvariantCulture);
+        return length;
+    }
+
+    private static bool IsWhole(double value) => Math.Abs(value) < 1e15 && value == Math.Floor(value);
 }
