@@ -13,18 +13,51 @@ internal sealed record MainRealmStatus(bool Healthy, long UserCount, string? Ver
     public static MainRealmStatus Down { get; } = new(false, 0, null, null);
 }
 
-/// <summary>Asks Stats and the Connector how the main realm is. Within a second, or it counts as down.</summary>
-internal sealed class MainRealm(RealmProviderOptions options) : IDisposable
+/// <summary>Asks Stats and the Connector how the main realm is, once before the host serves and then in the background. Who does not answer within a second counts as down.</summary>
+internal sealed class MainRealm(RealmProviderOptions options, TimeProvider clock) : BackgroundService
 {
     /// <summary>The realm's name.</summary>
     public const string Name = "main";
 
     private readonly HttpClient http = new() { Timeout = TimeSpan.FromSeconds(1), MaxResponseContentBufferSize = 64 * 1024 };
+    private volatile MainRealmStatus status = MainRealmStatus.Down;
 
     /// <summary>How clients reach the comms. The doubled prefix is what they expect.</summary>
     public string Adapter { get; } = "archipelago:archipelago:" + ToWebSocket(options.ConnectorUrl) + "/ws";
 
-    public async Task<MainRealmStatus> AskAsync(CancellationToken cancellationToken)
+    /// <summary>How it was when it was last asked.</summary>
+    public MainRealmStatus Status => status;
+
+    public override async Task StartAsync(CancellationToken cancellationToken)
+    {
+        await LookAsync(cancellationToken);
+        await base.StartAsync(cancellationToken);
+    }
+
+    public override void Dispose()
+    {
+        http.Dispose();
+        base.Dispose();
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        while (true)
+        {
+            await Task.Delay(options.CommsProbePeriod, clock, stoppingToken);
+            await LookAsync(stoppingToken);
+        }
+    }
+
+    private async Task LookAsync(CancellationToken cancellationToken)
+    {
+        MainRealmStatus now = await AskAsync(cancellationToken);
+        // The same object as long as nothing is new, so that what is made from it is made once.
+        if (now != status)
+            status = now;
+    }
+
+    private async Task<MainRealmStatus> AskAsync(CancellationToken cancellationToken)
     {
         try
         {
@@ -37,14 +70,12 @@ internal sealed class MainRealm(RealmProviderOptions options) : IDisposable
             long users = core["userCount"] is JsonValue u && u.TryGetValue(out long count) ? count : 0;
             return new MainRealmStatus(healthy, users, Text(connector["version"]), Text(connector["commitHash"]));
         }
-        catch (Exception e) when (e is HttpRequestException or JsonException or InvalidOperationException or ArgumentException
+        catch (Exception e) when (e is HttpRequestException or JsonException or InvalidOperationException or ArgumentException or IOException
             || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested))
         {
             return MainRealmStatus.Down;
         }
     }
-
-    public void Dispose() => http.Dispose();
 
     private async Task<JsonObject?> GetAsync(string url, CancellationToken cancellationToken)
     {

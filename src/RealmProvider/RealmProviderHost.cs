@@ -1,5 +1,8 @@
-using System.Text.Json.Nodes;
+using System.Diagnostics.Metrics;
+using Archipelago.Ethereum;
 using Archipelago.Hosting;
+using Archipelago.Hosting.Scenes;
+using Archipelago.RealmProvider.Catalysts;
 
 namespace Archipelago.RealmProvider;
 
@@ -15,15 +18,31 @@ public static class RealmProviderHost
     {
         ArgumentNullException.ThrowIfNull(context);
         var host = new ArchipelagoHost(context, DefaultPort, HttpStyle.Public);
-        host.Services.AddSingleton(RealmProviderOptions.Read(context.Settings));
-        host.Services.AddSingleton(new Geography(Random.Shared));
-        host.Services.AddSingleton<CatalystProbe>().AddSingleton<MainRealm>().AddSingleton<CatalystChoice>();
+        var options = RealmProviderOptions.Read(context.Settings);
+        host.Services.AddSingleton(options).AddSingleton(Random.Shared).AddSingleton<Geography>();
+        host.Services.AddSingleton(new ContentServer(options.HotScenes.ContentUrl));
+        if (options.NodeUrl is { } node)
+        {
+            host.Services.AddSingleton(new EthereumNode(node));
+            host.Services.AddSingleton(services => new DaoContract(services.GetRequiredService<EthereumNode>(), DaoContract.Networks[options.Network].Contract));
+        }
+        host.Services.AddSingleton(services => new CatalystList(
+            options, services.GetService<DaoContract>(), context.Clock, services.GetRequiredService<ILogger<CatalystList>>()));
+        host.Services.AddSingleton<CatalystProbe>().AddSingleton<MainRealm>().AddSingleton<CatalystChoice>().AddSingleton<RealmBoard>().AddSingleton<RealmCrowd>();
+        // In this order: a list, then those on it.
+        host.Services.AddHostedService(services => services.GetRequiredService<CatalystList>());
         host.Services.AddHostedService(services => services.GetRequiredService<CatalystProbe>());
+        host.Services.AddHostedService(services => services.GetRequiredService<MainRealm>());
+        host.CompressAnswers();
 
         WebApplication app = host.Build();
-        app.MapRoute("/main/about", AboutAsync);
-        app.MapRoute("/about", AboutAsync);
-        app.MapRoute("/realms", RealmsAsync);
+        RealmBoard board = app.Services.GetRequiredService<RealmBoard>();
+        CatalystChoice choice = app.Services.GetRequiredService<CatalystChoice>();
+        RegisterMetrics(app, board);
+        foreach (string path in (string[])["/main/about", "/about"])
+            app.MapRoute(path, http => AboutAsync(http, board.Now, choice, options));
+        app.MapRoute("/realms", http => RealmsAsync(http, board.Now, options));
+        app.MapRoute("/hot-scenes", app.Services.GetRequiredService<RealmCrowd>().AnswerAsync);
         app.MapRoute("/status", http => Json.WriteAsync(http, StatusCodes.Status200OK, json => StatusJson.Write(json, context)));
         app.MapRoute("/ping", http =>
         {
@@ -33,29 +52,37 @@ public static class RealmProviderHost
         return app;
     }
 
-    private static async Task AboutAsync(HttpContext http)
+    private static Task AboutAsync(HttpContext http, RealmView view, CatalystChoice choice, RealmProviderOptions options)
     {
-        IServiceProvider services = http.RequestServices;
-        Catalyst? catalyst = services.GetRequiredService<CatalystChoice>().Choose(
-            services.GetRequiredService<CatalystProbe>().Healthy,
-            http.Request.Headers["CF-IPCountry"].ToString(),
-            http.Request.Query["catalyst"]);
-        if (catalyst is null)
-        {
-            await WriteAsync(http, StatusCodes.Status503ServiceUnavailable, new JsonObject { ["error"] = "No content catalysts available" });
-            return;
-        }
-        MainRealm main = services.GetRequiredService<MainRealm>();
-        await WriteAsync(http, StatusCodes.Status200OK, RealmDocuments.About(catalyst, await main.AskAsync(http.RequestAborted), main.Adapter));
+        int index = choice.Choose(view.Candidates, http.Request.Headers[options.CountryHeader].ToString(), http.Request.Query["catalyst"]);
+        if (index < 0)
+            return Json.WriteErrorAsync(http, StatusCodes.Status503ServiceUnavailable, "No content catalysts available");
+        http.Response.StatusCode = view.Status.Healthy ? StatusCodes.Status200OK : options.UnhealthyStatus;
+        http.Response.ContentType = "application/json";
+        return HttpMethods.IsHead(http.Request.Method) ? Task.CompletedTask : http.Response.BodyWriter.WriteAsync(view.Abouts[index]).AsTask();
     }
 
-    private static async Task RealmsAsync(HttpContext http)
+    /// <summary>Every catalyst that is a realm of its own, then the main realm if it is healthy.</summary>
+    private static Task RealmsAsync(HttpContext http, RealmView view, RealmProviderOptions options) => Json.WriteAsync(http, StatusCodes.Status200OK, json =>
     {
-        IServiceProvider services = http.RequestServices;
-        MainRealmStatus status = await services.GetRequiredService<MainRealm>().AskAsync(http.RequestAborted);
-        string baseUrl = services.GetRequiredService<RealmProviderOptions>().BaseUrl ?? BaseUrl(http.Request);
-        await WriteAsync(http, StatusCodes.Status200OK, RealmDocuments.Realms(services.GetRequiredService<CatalystProbe>().Healthy, status, baseUrl));
-    }
+        json.WriteStartArray();
+        foreach (Catalyst catalyst in view.Healthy)
+            if (catalyst.RealmName is { } name && catalyst.UsersCount is { } users)
+                Write(name, catalyst.Url, users);
+        if (view.Status.Healthy)
+            Write(MainRealm.Name, (options.BaseUrl ?? BaseUrl(http.Request)) + "/main", view.Status.UserCount);
+        json.WriteEndArray();
+
+        void Write(string name, string url, double users)
+        {
+            json.WriteStartObject();
+            json.WriteString("serverName", name);
+            json.WriteString("url", url);
+            json.WritePropertyName("usersCount");
+            json.WriteNumber(users);
+            json.WriteEndObject();
+        }
+    });
 
     private static string BaseUrl(HttpRequest request)
     {
@@ -64,5 +91,13 @@ public static class RealmProviderHost
         return $"{scheme}://{host}";
     }
 
-    private static Task WriteAsync(HttpContext http, int status, JsonNode body) => Json.WriteAsync(http, status, json => body.WriteTo(json));
+    private static void RegisterMetrics(WebApplication app, RealmBoard board)
+    {
+        Meter meter = app.Services.GetRequiredService<IMeterFactory>().Create("archipelago.realm_provider");
+        CatalystList list = app.Services.GetRequiredService<CatalystList>();
+        meter.CreateObservableGauge("archipelago_catalysts_listed", () => list.Urls.Count, description: "Catalysts of the list.");
+        meter.CreateObservableGauge("archipelago_catalysts_healthy", () => board.Now.Healthy.Count, description: "Catalysts that are open.");
+        meter.CreateObservableGauge("archipelago_catalysts_offered", () => board.Now.Candidates.Length, description: "Catalysts that visitors are sent to.");
+        meter.CreateObservableGauge("archipelago_main_realm_healthy", () => board.Now.Status.Healthy ? 1 : 0, description: "1 while the comms of the main realm are healthy.");
+    }
 }

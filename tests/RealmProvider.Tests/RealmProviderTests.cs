@@ -2,6 +2,7 @@ using System.Net;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Archipelago.Hosting;
+using Archipelago.RealmProvider.Catalysts;
 using Archipelago.Testing;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
@@ -88,6 +89,88 @@ public class RealmProviderTests
     }
 
     [Fact]
+    public async Task An_unhealthy_main_realm_is_told_with_503_where_that_is_wanted()
+    {
+        await using StubServer catalyst = await CatalystAsync(), down = await CommsAsync("nonsense"), up = await CommsAsync();
+        await using RunningHost sick = await StartAsync(down, ("CATALYST_URLS", catalyst.Url), ("ABOUT_UNHEALTHY_STATUS", "503")), well = await StartAsync(up, ("CATALYST_URLS", catalyst.Url), ("ABOUT_UNHEALTHY_STATUS", "503"));
+        using HttpResponseMessage response = await sick.SendAsync(HttpMethod.Get, "/main/about");
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, response.StatusCode);
+        Assert.False((bool)JsonNode.Parse(await response.Content.ReadAsStringAsync())!["acceptingUsers"]!);
+        Assert.Equal(HttpStatusCode.OK, (await well.SendAsync(HttpMethod.Get, "/main/about")).StatusCode);
+    }
+
+    [Fact]
+    public async Task The_visitors_country_comes_in_a_header_of_any_name()
+    {
+        await using StubServer comms = await CommsAsync(), first = await CatalystAsync(), second = await CatalystAsync(body: Catalyst.Replace("VERSION", "6.0.0", StringComparison.Ordinal).Replace("https://c/content/", "https://d/content/", StringComparison.Ordinal));
+        await using RunningHost host = await StartAsync(comms, ("CATALYST_URLS", $"{first.Url},{second.Url}"), ("COUNTRY_HEADER", "X-Country"));
+        async Task<int> OffersAsync(string header)
+        {
+            var offers = new HashSet<string>();
+            for (int i = 0; i < 60; i++)
+                offers.Add((string)JsonNode.Parse(await (await host.SendAsync(HttpMethod.Get, "/main/about", (header, "XX"))).Content.ReadAsStringAsync())!["content"]!["publicUrl"]!);
+            return offers.Count;
+        }
+        // From no country that is known it is left to chance; without any country the first is taken.
+        Assert.Equal(2, await OffersAsync("X-Country"));
+        Assert.Equal(1, await OffersAsync("CF-IPCountry"));
+    }
+
+    /// <summary>A catalyst that answers, and does nobody any good.</summary>
+    public static TheoryData<string> Liars => ["huge", "endless", "slow", "stuck", "array", "wrong types", "deep", "down"];
+
+    [Theory]
+    [MemberData(nameof(Liars))]
+    public async Task A_catalyst_that_lies_or_dawdles_harms_nobody(string how)
+    {
+        await using StubServer good = await CatalystAsync(), comms = await CommsAsync(), liar = await StubServer.StartAsync(async c =>
+        {
+            switch (how)
+            {
+                case "huge":
+                    await c.Response.WriteAsync($"{{\"x\":\"{new string('x', 3_000_000)}\"}}");
+                    break;
+                case "endless":
+                    while (!c.RequestAborted.IsCancellationRequested)
+                        await c.Response.WriteAsync(new string(' ', 65536));
+                    break;
+                case "slow":
+                    for (int i = 0; !c.RequestAborted.IsCancellationRequested; i++)
+                    {
+                        await c.Response.WriteAsync(" ");
+                        await c.Response.Body.FlushAsync();
+                        await Task.Delay(50);
+                    }
+                    break;
+                case "stuck":
+                    await Task.Delay(Timeout.Infinite, c.RequestAborted).ContinueWith(_ => { }, TaskScheduler.Default);
+                    break;
+                case "down":
+                    c.Response.StatusCode = 500;
+                    break;
+                default:
+                    await c.Response.WriteAsync(how switch
+                    {
+                        "array" => "[]",
+                        "deep" => new string('[', 100_000),
+                        _ => """{"healthy":1,"acceptingUsers":"yes","content":7,"lambdas":[],"configurations":"x","comms":{"usersCount":{}},"bff":3}""",
+                    });
+                    break;
+            }
+        });
+        await using RunningHost host = await StartAsync(comms, ("CATALYST_URLS", $"{liar.Url},{good.Url}"));
+        var about = (JsonObject)JsonNode.Parse(await host.GetAsync("/main/about"))!;
+        Assert.Equal("https://c/content/", (string?)about["content"]!["publicUrl"]);
+        JsonArray realms = JsonNode.Parse(await host.GetAsync("/realms"))!.AsArray();
+        Assert.Equal(["hela", "main"], realms.Select(r => (string?)r!["serverName"]));
+        Assert.Contains($"archipelago_catalysts_healthy {(how == "wrong types" ? 2 : 1)}\n", await host.GetAsync("/metrics"), StringComparison.Ordinal);
+        // Alone, it is open by its own word, and described as it describes itself as far as that goes.
+        await using RunningHost alone = await StartAsync(comms, ("CATALYST_URLS", liar.Url));
+        using HttpResponseMessage response = await alone.SendAsync(HttpMethod.Get, "/main/about");
+        Assert.Equal(how == "wrong types" ? HttpStatusCode.OK : HttpStatusCode.ServiceUnavailable, response.StatusCode);
+    }
+
+    [Fact]
     public async Task Realms_lists_the_catalysts_and_then_the_main_realm()
     {
         await using StubServer catalyst = await CatalystAsync(), comms = await CommsAsync();
@@ -153,7 +236,10 @@ public class RealmProviderTests
     }
 
     [Theory]
-    [InlineData("no content server", "", "")]
+    [InlineData("no content server", "ETH_RPC_URL", "")]
+    [InlineData("a fixed content server needs both", "CATALYST_CONTENT_URL", "https://c")]
+    [InlineData("ABOUT_UNHEALTHY_STATUS is 500", "ABOUT_UNHEALTHY_STATUS", "500")]
+    [InlineData("CATALYST_PROBE_INTERVAL_MS is 0", "CATALYST_PROBE_INTERVAL_MS", "0")]
     [InlineData("CATALYST_URLS holds \"x\"", "CATALYST_URLS", "x")]
     [InlineData("ETH_NETWORK is \"moon\"", "ETH_NETWORK", "moon")]
     public async Task Configuration_that_cannot_work_is_refused(string message, string name, string value)
@@ -166,40 +252,51 @@ public class RealmProviderTests
 
 public class CatalystChoiceTests
 {
-    private static RealmProvider.Catalyst Node(string url, string content = "1.0.0", string lambdas = "1.0.0") => new(url, new JsonObject
+    private static Catalysts.Catalyst Node(string url, string content = "1.0.0", string lambdas = "1.0.0") => new(url, new JsonObject
     {
         ["content"] = new JsonObject { ["version"] = content }, ["lambdas"] = new JsonObject { ["version"] = lambdas },
     });
 
-    private static CatalystChoice Choice(string blacklist = "") => new(
-        RealmProviderOptions.Read(RunningHost.Settings(new() { ["CATALYST_URLS"] = "https://x", ["BLACKLISTED_CATALYST"] = blacklist })), new Geography(new Random(1)));
+    private static string? Choose(Catalysts.Catalyst[] nodes, string country = "", string? preferred = null, string blacklist = "")
+    {
+        var choice = new CatalystChoice(
+            RealmProviderOptions.Read(RunningHost.Settings(new() { ["CATALYST_URLS"] = "https://x", ["BLACKLISTED_CATALYST"] = blacklist })), new Geography(new Random(1)));
+        string[] candidates = [.. choice.Candidates(nodes).Select(c => c.Url)];
+        int index = choice.Choose(candidates, country, preferred);
+        return index < 0 ? null : candidates[index];
+    }
 
     [Fact]
     public void The_first_is_taken_unless_a_better_reason_is_given()
     {
-        RealmProvider.Catalyst[] nodes = [Node("https://a"), Node("https://B"), Node("https://c")];
-        Assert.Equal("https://a", Choice().Choose(nodes, "", null)!.Url);
-        Assert.Equal("https://c", Choice().Choose(nodes, "", "https://c")!.Url);
-        Assert.Equal("https://a", Choice().Choose(nodes, "", "https://C")!.Url);
-        Assert.Equal("https://c", Choice(";https://a;/b;").Choose(nodes, "", "https://a")!.Url);
-        Assert.Null(Choice("https").Choose(nodes, "", null));
-        Assert.Null(Choice().Choose([], "AR", null));
+        Catalysts.Catalyst[] nodes = [Node("https://a"), Node("https://B"), Node("https://c")];
+        Assert.Equal("https://a", Choose(nodes));
+        Assert.Equal("https://c", Choose(nodes, preferred: "https://c"));
+        Assert.Equal("https://a", Choose(nodes, preferred: "https://C"));
+        Assert.Equal("https://a", Choose(nodes, preferred: "https://c/"));
+        Assert.Equal("https://c", Choose(nodes, preferred: "https://a", blacklist: ";https://a;/b;"));
+        Assert.Equal("https://a", Choose(nodes, blacklist: "https://A; https://a")); // capitals and blanks never match
+        Assert.Null(Choose(nodes, blacklist: "https"));
+        Assert.Null(Choose([], "AR"));
     }
 
     [Fact]
     public void Only_the_newest_are_offered_unless_the_newest_of_each_kind_are_on_different_nodes()
     {
-        Assert.Equal("https://b", Choice().Choose([Node("https://a", "6.0.0"), Node("https://b", "6.10.0"), Node("https://c", "6.9.9")], "", "https://a")!.Url);
-        Assert.Equal("https://a", Choice().Choose([Node("https://a", "6.0.0-rc1", "1.0"), Node("https://b", "6.0.0", "1.0.0")], "", null)!.Url);
-        Assert.Equal("https://b", Choice().Choose([Node("https://a", "2.0.0", "1.0.0"), Node("https://b", "1.0.0", "2.0.0")], "", "https://b")!.Url);
+        Assert.Equal("https://b", Choose([Node("https://a", "6.0.0"), Node("https://b", "6.10.0"), Node("https://c", "6.9.9")], preferred: "https://a"));
+        Assert.Equal("https://a", Choose([Node("https://a", "6.0.0-rc1", "1.0"), Node("https://b", "6.0.0", "1.0.0")]));
+        Assert.Equal("https://b", Choose([Node("https://a", "2.0.0", "1.0.0"), Node("https://b", "1.0.0", "2.0.0")], preferred: "https://b"));
+        Assert.Equal("https://b", Choose([Node("https://a", "nonsense"), Node("https://b", "0.0.1")]));
+        // The blacklist comes first: the newest that may not be offered leaves the others as they are.
+        Assert.Equal("https://a", Choose([Node("https://a", "6.0.0"), Node("https://new", "7.0.0")], blacklist: "new"));
     }
 
     [Fact]
     public void Geography_decides_by_country_and_a_wish_decides_over_it()
     {
-        RealmProvider.Catalyst[] nodes = [Node("https://peer-ec1.decentraland.org"), Node("https://peer-eu.decentraland.org")];
-        Assert.Equal("https://peer-eu.decentraland.org", Choice().Choose(nodes, "de", null)!.Url);
-        Assert.Equal("https://peer-ec1.decentraland.org", Choice().Choose(nodes, "de", "https://peer-ec1.decentraland.org")!.Url);
+        Catalysts.Catalyst[] nodes = [Node("https://peer-ec1.decentraland.org"), Node("https://peer-eu.decentraland.org")];
+        Assert.Equal("https://peer-eu.decentraland.org", Choose(nodes, "de"));
+        Assert.Equal("https://peer-ec1.decentraland.org", Choose(nodes, "de", "https://peer-ec1.decentraland.org"));
     }
 }
 

@@ -1,6 +1,6 @@
 using System.Text.Json;
 
-namespace Archipelago.RealmProvider;
+namespace Archipelago.RealmProvider.Catalysts;
 
 /// <summary>Finds the content server nearest to a country, by the distance between the middles of countries.</summary>
 internal sealed class Geography
@@ -44,16 +44,23 @@ internal sealed class Geography
     public int Nearest(string country, IReadOnlyList<string> urls)
     {
         if (!centroids.TryGetValue(country.ToUpperInvariant(), out double[]? here))
-            return random.Next(urls.Count);
+            return Next(urls.Count);
         var distances = new List<(int Index, double Km)>();
         for (int i = 0; i < urls.Count; i++)
             if (CountryOf(urls[i]) is { } known)
                 distances.Add((i, DistanceKm(here, centroids[known])));
         if (distances.Count == 0)
-            return random.Next(urls.Count);
+            return Next(urls.Count);
         double least = distances.Min(d => d.Km);
         int[] nearest = [.. distances.Where(d => d.Km == least).Select(d => d.Index)];
-        return nearest.Length == 1 ? nearest[0] : nearest[random.Next(nearest.Length)];
+        return nearest.Length == 1 ? nearest[0] : nearest[Next(nearest.Length)];
+    }
+
+    // One that is not shared by nature may be given, such as a test's.
+    private int Next(int count)
+    {
+        lock (random)
+            return random.Next(count);
     }
 
     /// <summary>The distance between the middles of two countries of the table, along the surface (haversine).</summary>
