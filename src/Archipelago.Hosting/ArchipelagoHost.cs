@@ -40,6 +40,7 @@ public sealed class ArchipelagoHost
     private readonly string? metricsToken;
     private Action<KestrelServerOptions, ListenOptions>? configureListener;
     private bool compresses;
+    private bool describes;
 
     /// <summary>Begins a host.</summary>
     /// <param name="context">What it is built from.</param>
@@ -112,6 +113,15 @@ public sealed class ArchipelagoHost
         Services.Configure<GzipCompressionProviderOptions>(options => options.Level = CompressionLevel.Fastest);
     }
 
+    /// <summary>Lets the host describe its routes at <c>/openapi.json</c>.</summary>
+    /// <param name="title">What the host is called there.</param>
+    /// <param name="description">What it is for.</param>
+    public void DescribeRoutes(string title, string description)
+    {
+        describes = true;
+        OpenApi.Add(Services, title, description);
+    }
+
     /// <summary>Registers the <see cref="Gatekeeper"/> at <c>COMMS_GATEKEEPER_URL</c>, or one that asks nobody.</summary>
     public void AddGatekeeper()
     {
@@ -154,10 +164,12 @@ public sealed class ArchipelagoHost
         Health health = app.Services.GetRequiredService<Health>();
         app.Lifetime.ApplicationStarted.Register(() => health.Started = true);
         app.Lifetime.ApplicationStopping.Register(() => health.Started = false);
-        app.MapRoute("/health/live", health.LiveAsync);
-        app.MapRoute("/health/ready", health.ReadyAsync);
-        app.MapRoute("/health/startup", health.StartupAsync);
-        app.MapRoute(metricsPath, http => ScrapeAsync(http, exporter));
+        app.MapRoute("/health/live", health.LiveAsync).AnswersWith("Whether the process lives.", "text/plain");
+        app.MapRoute("/health/ready", health.ReadyAsync).AnswersWith("Whether it can do its work now.", "application/health+json").Or(StatusCodes.Status503ServiceUnavailable);
+        app.MapRoute("/health/startup", health.StartupAsync).AnswersWith("Whether it has started.", "application/health+json").Or(StatusCodes.Status503ServiceUnavailable);
+        app.MapRoute(metricsPath, http => ScrapeAsync(http, exporter)).AnswersWith("Metrics in the Prometheus text format.", "text/plain").Or(StatusCodes.Status401Unauthorized);
+        if (describes)
+            OpenApi.Map(app);
         return app;
     }
 

@@ -15,10 +15,12 @@ public static class Routes
     /// <param name="app">The application.</param>
     /// <param name="pattern">The path, with parameters as <c>:id</c>; metrics call the route by this text.</param>
     /// <param name="handler">Answers.</param>
-    public static void MapRoute(this IEndpointRouteBuilder app, string pattern, RequestDelegate handler)
+    /// <returns>The route, to be described.</returns>
+    public static IEndpointConventionBuilder MapRoute(this IEndpointRouteBuilder app, string pattern, RequestDelegate handler)
     {
         ArgumentNullException.ThrowIfNull(pattern);
         string template = string.Join('/', pattern.Split('/').Select(p => p.StartsWith(':') ? $"{{{p[1..]}}}" : p));
-        app.MapMethods(template, [HttpMethods.Get, HttpMethods.Head], handler).WithMetadata(new RoutePatternName(pattern));
+        // The method itself is what makes the route appear in the description of the API.
+        return app.MapMethods(template, [HttpMethods.Get, HttpMethods.Head], handler).WithMetadata(new RoutePatternName(pattern), handler.Method);
     }
 }

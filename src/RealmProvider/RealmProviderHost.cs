@@ -34,21 +34,25 @@ public static class RealmProviderHost
         host.Services.AddHostedService(services => services.GetRequiredService<CatalystProbe>());
         host.Services.AddHostedService(services => services.GetRequiredService<MainRealm>());
         host.CompressAnswers();
+        host.DescribeRoutes("Archipelago RealmProvider", "Which content server and which comms to use.");
 
         WebApplication app = host.Build();
         RealmBoard board = app.Services.GetRequiredService<RealmBoard>();
         CatalystChoice choice = app.Services.GetRequiredService<CatalystChoice>();
         RegisterMetrics(app, board);
         foreach (string path in (string[])["/main/about", "/about"])
-            app.MapRoute(path, http => AboutAsync(http, board.Now, choice, options));
-        app.MapRoute("/realms", http => RealmsAsync(http, board.Now, options));
-        app.MapRoute("/hot-scenes", app.Services.GetRequiredService<RealmCrowd>().AnswerAsync);
-        app.MapRoute("/status", http => Json.WriteAsync(http, StatusCodes.Status200OK, json => StatusJson.Write(json, context)));
+            app.MapRoute(path, http => AboutAsync(http, board.Now, choice, options))
+                .Answers<AboutShape>("Which servers to use.").Or<ErrorShape>(StatusCodes.Status503ServiceUnavailable)
+                .WithQuery("catalyst", "The URL of a content server that the visitor would like, exactly as listed.").WithHeader(options.CountryHeader, "The visitor's country, of which the nearest content server is chosen.");
+        app.MapRoute("/realms", http => RealmsAsync(http, board.Now, options)).Answers<IReadOnlyList<RealmShape>>("The realms there are: content servers with comms of their own, then the main realm while it is healthy.");
+        app.MapRoute("/hot-scenes", app.Services.GetRequiredService<RealmCrowd>().AnswerAsync)
+            .Answers<IReadOnlyList<HotSceneShape>>("The scenes with the most people in all realms, at most a hundred; the header Age tells how old the answer is.").Or<ErrorShape>(StatusCodes.Status503ServiceUnavailable);
+        app.MapRoute("/status", http => Json.WriteAsync(http, StatusCodes.Status200OK, json => StatusJson.Write(json, context))).Answers<StatusShape>("Which build runs.");
         app.MapRoute("/ping", http =>
         {
             http.Response.ContentType = "text/plain; charset=utf-8";
             return http.Response.WriteAsync(http.Request.Path);
-        });
+        }).AnswersWith("The path that was asked for.", "text/plain");
         return app;
     }
 

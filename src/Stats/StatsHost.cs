@@ -26,6 +26,7 @@ public static class StatsHost
         host.Services.AddSingleton<WorldState>().AddSingleton<LiveWorld>().AddSingleton<LiveStream>().AddSingleton<WorldRoutes>().AddSingleton<Crowd>();
         host.NeedBus();
         host.CompressAnswers();
+        host.DescribeRoutes("Archipelago Stats", "Who is where, who is together, and where the crowds are.");
         host.Services.AddHostedService<BusListener>().AddHostedService<Expiry>().AddHostedService(services => services.GetRequiredService<LiveStream>());
         WebApplication app = host.Build();
 
@@ -36,10 +37,12 @@ public static class StatsHost
         WorldRoutes routes = app.Services.GetRequiredService<WorldRoutes>();
         foreach (string prefix in (string[])["", "/comms"])
             routes.Map(app, prefix);
-        app.MapRoute("/hot-scenes", crowd.AnswerAsync);
-        app.MapRoute("/core-status", http => CoreStatusAsync(http, world));
-        app.MapRoute("/status", http => StatusAsync(http, context));
-        app.MapRoute("/stream", stream.AnswerAsync);
+        app.MapRoute("/hot-scenes", crowd.AnswerAsync)
+            .Answers<IReadOnlyList<HotSceneShape>>("The scenes with the most people, at most a hundred; the header Age tells how old the answer is.").Or<ErrorShape>(StatusCodes.Status503ServiceUnavailable);
+        app.MapRoute("/core-status", http => CoreStatusAsync(http, world)).Answers<CoreStatusShape>("Whether the Service lives, and how many it knows.");
+        app.MapRoute("/status", http => StatusAsync(http, context)).Answers<StatusShape>("Which build runs.");
+        app.MapRoute("/stream", stream.AnswerAsync)
+            .AnswersWith("The world and then its changes, as server-sent events \"world\" and \"changes\".", "text/event-stream").Or<ErrorShape>(StatusCodes.Status503ServiceUnavailable);
         return app;
     }
 

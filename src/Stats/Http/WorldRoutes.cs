@@ -18,11 +18,17 @@ internal sealed class WorldRoutes(WorldState world)
     /// <summary>Adds the routes under a prefix.</summary>
     public void Map(IEndpointRouteBuilder app, string prefix)
     {
-        app.MapRoute(prefix + "/parcels", ParcelsAsync);
-        app.MapRoute(prefix + "/peers", PeersAsync);
-        app.MapRoute(prefix + "/peers/:id", PeerAsync);
-        app.MapRoute(prefix + "/islands", IslandsAsync);
-        app.MapRoute(prefix + "/islands/:id", IslandAsync);
+        const string Box = "Only a part of the world: x1,z1,x2,z2 in metres, the lower ends first.";
+        app.MapRoute(prefix + "/parcels", ParcelsAsync)
+            .Answers<ParcelsShape>("Parcels with people on them, in the order in which the first of them came.").Or(StatusCodes.Status304NotModified);
+        app.MapRoute(prefix + "/peers", PeersAsync)
+            .Answers<PeersShape>("Who is here, in the order of arrival.").Or(StatusCodes.Status304NotModified).Or<ErrorShape>(StatusCodes.Status400BadRequest)
+            .WithQuery("id", "Only these addresses, in any case.", repeats: true).WithQuery("bbox", Box);
+        app.MapRoute(prefix + "/peers/:id", PeerAsync).Answers<OnePeerShape>("One of them.").Or<OnePeerShape>(StatusCodes.Status404NotFound);
+        app.MapRoute(prefix + "/islands", IslandsAsync)
+            .Answers<IslandsShape>("The islands of the last flush, with their members.").Or(StatusCodes.Status304NotModified).Or<ErrorShape>(StatusCodes.Status400BadRequest)
+            .WithQuery("bbox", Box);
+        app.MapRoute(prefix + "/islands/:id", IslandAsync).Answers<IslandShape>("One of them.").Or(StatusCodes.Status404NotFound);
     }
 
     private Task ParcelsAsync(HttpContext http) => EntityTags.IsKnown(http, world.Version) ? Task.CompletedTask : Json.WriteInPagesAsync(http, WriteParcels);
