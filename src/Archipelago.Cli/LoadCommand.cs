@@ -8,7 +8,7 @@ namespace Archipelago.Cli;
 /// <summary><c>load</c>: long runs that put the realm under load and faults, and say what held.</summary>
 internal static class LoadCommand
 {
-    public static Command Create() => new("load", "Long runs under load and faults.") { CreateProcesses(), CreateService(), CreateConnector(), CreateStats(), CreateSink() };
+    public static Command Create() => new("load", "Long runs under load and faults.") { CreateProcesses(), CreateService(), CreateConnector(), CreateStats(), CreateRealms(), CreateSink() };
 
     private static Command CreateProcesses()
     {
@@ -77,6 +77,22 @@ internal static class LoadCommand
         command.SetAction(parsed => WithProgramsAsync(async () =>
         {
             await using var load = new StatsLoad(parsed.GetValue(peers), parsed.GetValue(readers), parsed.GetValue(seconds));
+            Console.WriteLine((await load.RunAsync()).ToJsonString());
+            return 0;
+        }));
+        return command;
+    }
+
+    private static Command CreateRealms()
+    {
+        var readers = new Option<int>("--readers") { Description = "Clients that ask, one question after the other.", DefaultValueFactory = _ => 16 };
+        var seconds = new Option<int>("--seconds") { Description = "How long it is measured.", DefaultValueFactory = _ => 10 };
+        readers.Require(n => n is >= 1 and <= 5_000, "--readers must be between 1 and 5000.");
+        seconds.Require(n => n is >= 1 and <= 3600, "--seconds must be between 1 and 3600.");
+        var command = new Command("realms", "A RealmProvider, asked for /main/about as fast as it answers; one line of JSON.") { readers, seconds };
+        command.SetAction(parsed => WithProgramsAsync(async () =>
+        {
+            await using var load = new RealmLoad(parsed.GetValue(readers), parsed.GetValue(seconds));
             Console.WriteLine((await load.RunAsync()).ToJsonString());
             return 0;
         }));
