@@ -20,6 +20,7 @@ fi
 install node nodejs "Install Node.js 20 or newer."
 install npm npm "Install npm, which usually comes with Node.js."
 install nats-server nats-server "Install nats-server 2.9 or newer."
+install chromium chromium "Install Chromium."
 
 js=tests/Interop.Tests/js
 if ! cmp -s "$js/package-lock.json" "$js/node_modules/.installed"; then

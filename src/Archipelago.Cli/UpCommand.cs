@@ -56,6 +56,7 @@ internal static class UpCommand
         Console.WriteLine($"""
             The realm is up.
 
+              {realm.Stats}map            the live map: open it in a browser
               {realm.RealmProvider}main/about   which servers to use: give this address to a client
               {realm.WebSocket}            where clients connect
               {realm.Stats}comms/peers    who is where

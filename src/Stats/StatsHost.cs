@@ -5,6 +5,7 @@ using Archipelago.Messaging;
 using Archipelago.Protocol;
 using Archipelago.Stats.Http;
 using Archipelago.Stats.Live;
+using Archipelago.Stats.Map;
 using Archipelago.Stats.World;
 
 namespace Archipelago.Stats;
@@ -43,6 +44,7 @@ public static class StatsHost
         app.MapRoute("/status", http => StatusAsync(http, context)).Answers<StatusShape>("Which build runs.");
         app.MapRoute("/stream", stream.AnswerAsync)
             .AnswersWith("The world and then its changes, as server-sent events \"world\" and \"changes\".", "text/event-stream").Or<ErrorShape>(StatusCodes.Status503ServiceUnavailable);
+        MapPage.Map(app);
         return app;
     }
 
