@@ -2,13 +2,14 @@ using System.CommandLine;
 using System.ComponentModel;
 using Archipelago.Cli.Load;
 using Archipelago.Hosting;
+using Archipelago.Messaging;
 
 namespace Archipelago.Cli;
 
 /// <summary><c>load</c>: long runs that put the realm under load and faults, and say what held.</summary>
 internal static class LoadCommand
 {
-    public static Command Create() => new("load", "Long runs under load and faults.") { CreateProcesses(), CreateService(), CreateConnector(), CreateStats(), CreateRealms(), CreateSink() };
+    public static Command Create() => new("load", "Long runs under load and faults.") { CreateProcesses(), CreateService(), CreateConnector(), CreateStats(), CreateRealms(), CreateMap(), CreateSink() };
 
     private static Command CreateProcesses()
     {
@@ -96,6 +97,31 @@ internal static class LoadCommand
             Console.WriteLine((await load.RunAsync()).ToJsonString());
             return 0;
         }));
+        return command;
+    }
+
+    private static Command CreateMap()
+    {
+        var peers = new Option<int>("--peers") { Description = "Synthetic peers that walk and say so once a second.", DefaultValueFactory = _ => 10_000 };
+        var seconds = new Option<int>("--seconds") { Description = "For how long.", DefaultValueFactory = _ => 600 };
+        peers.Require(n => n is >= 1 and <= 1_000_000, "--peers must be between 1 and 1000000.");
+        seconds.Require(n => n is >= 1 and <= 86_400, "--seconds must be between 1 and 86400.");
+        var command = new Command("map", "A realm in this process with synthetic peers in it, to look at on the live map.") { peers, seconds };
+        command.SetAction(async (parsed, stop) =>
+        {
+            await using Realm realm = await Realm.StartAsync(Settings.ProcessSources(Directory.GetCurrentDirectory()));
+            await using IMessageBus bus = realm.Connect();
+            Console.WriteLine($"{realm.Stats}map");
+            try
+            {
+                await new SyntheticPeers(parsed.GetValue(peers)).WalkAsync(bus, parsed.GetValue(peers), parsed.GetValue(seconds), _ => Task.CompletedTask, stop);
+            }
+            catch (OperationCanceledException)
+            {
+                // Seen enough.
+            }
+            return 0;
+        });
         return command;
     }
 

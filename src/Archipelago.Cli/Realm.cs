@@ -77,6 +77,9 @@ internal sealed class Realm : IAsyncDisposable
         }
     }
 
+    /// <summary>A connection of one's own to the realm's in-process bus.</summary>
+    public IMessageBus Connect() => broker.Connect(echo: false);
+
     /// <summary>Authenticated clients right now, as the Connector tells them; 0 when it does not answer.</summary>
     public async Task<int> CountPeopleAsync()
     {

@@ -25,6 +25,7 @@ internal sealed class ServiceLoad(int peers, int newcomers, int seconds) : IAsyn
     private readonly ConcurrentBag<double> latencies = [];
     private readonly List<FlushReport> reports = [];
     private NatsConnection bus = null!;
+    private NatsBus wire = null!;
     private long placed;
 
     /// <summary>Runs it; returns what was measured.</summary>
@@ -32,13 +33,14 @@ internal sealed class ServiceLoad(int peers, int newcomers, int seconds) : IAsyn
     {
         await StartAsync();
         bus = await NatsConnection.ConnectAsync(new NatsOptions { Servers = [nats.Address], SendBuffer = 1 << 24 });
+        wire = new NatsBus(bus);
         bus.Subscribe(Subjects.AllIslandChanges, OnIslandChanged);
         bus.Subscribe(Subjects.FlushReport, OnReport);
         await bus.FlushAsync();
 
         long entering = Stopwatch.GetTimestamp();
         for (int i = 0; i < peers; i++)
-            await world.BeatAsync(bus, i);
+            await world.BeatAsync(wire, i);
         await Until.TrueAsync(() => Interlocked.Read(ref placed) >= peers, Patience);
         double all = Stopwatch.GetElapsedTime(entering).TotalMilliseconds;
 
@@ -89,12 +91,12 @@ internal sealed class ServiceLoad(int peers, int newcomers, int seconds) : IAsyn
     private async Task WalkAsync()
     {
         int arrived = 0;
-        await world.WalkAsync(bus, peers, seconds, async share =>
+        await world.WalkAsync(wire, peers, seconds, async share =>
         {
             for (int due = (int)(newcomers * share); arrived < due; arrived++)
             {
                 firstHeartbeats[SyntheticPeers.Address(peers + arrived)] = Stopwatch.GetTimestamp();
-                await world.BeatAsync(bus, peers + arrived);
+                await world.BeatAsync(wire, peers + arrived);
             }
         });
     }

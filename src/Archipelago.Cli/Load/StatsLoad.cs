@@ -33,6 +33,7 @@ internal sealed class StatsLoad(int peers, int readers, int seconds) : IAsyncDis
     private readonly ConcurrentDictionary<string, ConcurrentBag<double>> latencies = new();
     private readonly byte[] sink = new byte[1 << 16];
     private NatsConnection bus = null!;
+    private NatsBus wire = null!;
     private long flush;
     private long bytes;
 
@@ -43,8 +44,9 @@ internal sealed class StatsLoad(int peers, int readers, int seconds) : IAsyncDis
         stats.Set("NATS_URL", nats.Address.ToString());
         await stats.StartHostAsync();
         bus = await NatsConnection.ConnectAsync(new NatsOptions { Servers = [nats.Address], SendBuffer = 1 << 24 });
+        wire = new NatsBus(bus);
         for (int i = 0; i < peers; i++)
-            await world.BeatAsync(bus, i);
+            await world.BeatAsync(wire, i);
         await TellIslandsAsync();
         string all = FormattableString.Invariant($"archipelago_stats_peers {peers}\n"), islands = FormattableString.Invariant($"archipelago_stats_islands {peers / Members}\n");
         await Until.TrueAsync(
@@ -98,7 +100,7 @@ internal sealed class StatsLoad(int peers, int readers, int seconds) : IAsyncDis
         double allocated = await AllocatedAsync();
         long start = Stopwatch.GetTimestamp();
         int told = 0;
-        await world.WalkAsync(bus, peers, seconds, async share =>
+        await world.WalkAsync(wire, peers, seconds, async share =>
         {
             for (; told < share * seconds / 2; told++)
                 await TellIslandsAsync();

@@ -1,5 +1,5 @@
 using System.Globalization;
-using Archipelago.Nats;
+using Archipelago.Messaging;
 using Archipelago.Protocol;
 using Decentraland.Common;
 using Decentraland.Kernel.Comms.V3;
@@ -41,7 +41,7 @@ internal sealed class SyntheticPeers
     public (float X, float Z) this[int i] => places[i];
 
     /// <summary>Sends the heartbeat of one of them.</summary>
-    public ValueTask BeatAsync(NatsConnection bus, int i)
+    public ValueTask BeatAsync(IMessageBus bus, int i)
     {
         (heartbeat.Position.X, heartbeat.Position.Z) = places[i];
         int length = heartbeat.CalculateSize();
@@ -55,7 +55,7 @@ internal sealed class SyntheticPeers
     /// <param name="seconds">For how long.</param>
     /// <param name="meanwhile">Called fifty times a second with the share of the time that is over.</param>
     /// <param name="cancellationToken">Ends it early.</param>
-    public async Task WalkAsync(NatsConnection bus, int count, int seconds, Func<double, Task> meanwhile, CancellationToken cancellationToken = default)
+    public async Task WalkAsync(IMessageBus bus, int count, int seconds, Func<double, Task> meanwhile, CancellationToken cancellationToken = default)
     {
         using var timer = new PeriodicTimer(TimeSpan.FromSeconds(1.0 / Slices));
         for (int slice = 0; slice < seconds * Slices && await timer.WaitForNextTickAsync(cancellationToken); slice++)

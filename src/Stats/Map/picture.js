@@ -27,6 +27,7 @@ export class Picture {
   constructor(canvas, world, camera) {
     Object.assign(this, { canvas, world, camera, context: canvas.getContext('2d', { alpha: false }) })
     this.buckets = Array.from({ length: colours + 1 }, () => ({ places: new Float32Array(512), length: 0 }))
+    this.spots = Array.from({ length: colours + 1 }, () => [])
     this.hulls = new Map()
     this.hulledAt = -Infinity
     this.readColours()
@@ -108,24 +109,22 @@ export class Picture {
       this.hulls.clear()
       this.hulledAt = now
     }
-    context.lineJoin = context.lineCap = 'round'
     const labels = []
+    const padding = Math.max(2, Math.min(24, 3 * camera.scale))
+    for (const spots of this.spots) spots.length = 0
     for (const island of world.islands.values()) {
       if (island.members.length === 0 || !this.sees(island)) continue
       const size = (island.radius || 0) * camera.scale
       const colour = this.hues[island.colour]
       const full = island.members.length >= island.max
-      context.beginPath()
-      const padding = Math.max(4, Math.min(24, 3 * camera.scale))
-      let top
-      if (size < 6) {
-        // From afar an island is a spot.
-        const [x, y] = [camera.toScreenX(island.x), camera.toScreenY(island.z)]
-        context.arc(x, y, Math.max(3, size) + padding / 2, 0, 7)
-        top = y - size - padding
-      } else {
-        top = this.outline(this.hullOf(island, now), padding)
+      if (size < 6 && island !== chosen) {
+        // From afar an island is a spot, and all of one colour are drawn at once.
+        const spots = this.spots[full ? colours : island.colour]
+        spots.push(camera.toScreenX(island.x), camera.toScreenY(island.z), size + padding + 1)
+        continue
       }
+      context.beginPath()
+      const top = this.outline(this.hullOf(island, now), padding)
       context.fillStyle = colour.hull
       context.fill()
       context.lineWidth = island === chosen ? 3 : full ? 2 : 1
@@ -133,7 +132,28 @@ export class Picture {
       context.stroke()
       if (size > 14 || island === chosen) labels.push({ island, full, x: camera.toScreenX(island.x), y: Math.max(top - 6, 12) })
     }
+    this.drawSpots()
     this.drawLabels(labels, chosen)
+  }
+
+  drawSpots() {
+    const { context, paint } = this
+    this.spots.forEach((spots, colour) => {
+      if (spots.length === 0) return
+      context.beginPath()
+      for (let i = 0; i < spots.length; i += 3) {
+        context.moveTo(spots[i] + spots[i + 2], spots[i + 1])
+        context.arc(spots[i], spots[i + 1], spots[i + 2], 0, 7)
+      }
+      if (colour === colours) {
+        context.strokeStyle = paint.full
+        context.lineWidth = 1.5
+        context.stroke()
+      } else {
+        context.fillStyle = this.hues[colour].hull
+        context.fill()
+      }
+    })
   }
 
   // A line around a convex shape at some distance, rounded at its corners; returns how high it reaches on the screen.
@@ -200,7 +220,7 @@ export class Picture {
       bucket.places[bucket.length++] = screenX
       bucket.places[bucket.length++] = screenY
     }
-    const size = Math.max(1.2, Math.min(5, camera.scale * 0.9))
+    const size = Math.max(1, Math.min(5, camera.scale * 0.9))
     // A filled square of few pixels is a dot, and ten times as quick as a circle.
     const round = size > 2.2
     buckets.forEach(({ places, length }, colour) => {
@@ -214,7 +234,9 @@ export class Picture {
         }
         context.fill()
       } else {
-        for (let i = 0; i < length; i += 2) context.fillRect(places[i] - size, places[i + 1] - size, size * 2, size * 2)
+        const side = Math.round(size * 2)
+        // On whole pixels nothing needs to be smoothed.
+        for (let i = 0; i < length; i += 2) context.fillRect((places[i] - size) | 0, (places[i + 1] - size) | 0, side, side)
       }
     })
   }
