@@ -16,6 +16,9 @@ public static class EntityTags
         var tag = new EntityTagHeaderValue($"\"{version}\"", isWeak: true);
         context.Response.Headers.ETag = tag.ToString();
         context.Response.Headers.CacheControl = "no-cache";
+        // Whoever keeps the answer must know what else it depends on.
+        string vary = context.Response.Headers.Vary.ToString();
+        context.Response.Headers.Vary = vary.Contains("Origin", StringComparison.Ordinal) ? vary + ", Accept-Encoding" : "Origin, Accept-Encoding";
         if (!EntityTagHeaderValue.TryParseList(context.Request.Headers.IfNoneMatch, out IList<EntityTagHeaderValue>? known)
             || !known.Any(k => k.Equals(EntityTagHeaderValue.Any) || k.Compare(tag, useStrongComparison: false)))
             return false;

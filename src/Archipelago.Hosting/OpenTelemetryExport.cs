@@ -12,7 +12,7 @@ namespace Archipelago.Hosting;
 internal sealed class OpenTelemetryExport : IDisposable
 {
     /// <summary>A collector that cannot be reached must not keep the host from stopping.</summary>
-    private const int MostMillisecondsAtTheEnd = 1000;
+    private const int MostMillisecondsAtTheEnd = 5000;
 
     private readonly MeterProvider metrics;
     private readonly TracerProvider traces;

@@ -12,11 +12,14 @@ public readonly record struct Aged<T>(T Value, TimeSpan Age);
 /// <param name="ask">Asks; throws when there is no answer.</param>
 /// <param name="period">How long an answer, or the lack of one, stands.</param>
 /// <param name="timeLimit">How long a question may take; after that it has failed.</param>
+/// <param name="patience">How long a caller waits for it; a second at most where there is an answer already.</param>
 /// <param name="clock">Tells the time.</param>
 /// <param name="failed">Hears of each question that failed.</param>
-public sealed class SharedAnswer<T>(Func<CancellationToken, Task<T>> ask, TimeSpan period, TimeSpan timeLimit, TimeProvider clock, Action<Exception> failed)
+public sealed class SharedAnswer<T>(Func<CancellationToken, Task<T>> ask, TimeSpan period, TimeSpan timeLimit, TimeSpan patience, TimeProvider clock, Action<Exception> failed)
     where T : class
 {
+    private static readonly TimeSpan PatienceWithAnswer = TimeSpan.FromSeconds(1);
+
     private readonly Lock asking = new();
     private Task question = Task.CompletedTask;
     private long askedAt;
@@ -28,6 +31,7 @@ public sealed class SharedAnswer<T>(Func<CancellationToken, Task<T>> ask, TimeSp
     public async Task<Aged<T>?> GetAsync(CancellationToken cancellationToken)
     {
         Task current;
+        bool hasAnswer;
         lock (asking)
         {
             if (question.IsCompleted && (!everAsked || clock.GetElapsedTime(askedAt) >= period))
@@ -36,9 +40,14 @@ public sealed class SharedAnswer<T>(Func<CancellationToken, Task<T>> ask, TimeSp
                 // On another thread, so that nobody asks under the lock.
                 question = Task.Run(AskAsync, CancellationToken.None);
             }
-            current = question;
+            (current, hasAnswer) = (question, last is not null);
         }
-        await current.WaitAsync(cancellationToken);
+        using (var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken))
+        {
+            limit.CancelAfter(hasAnswer && patience > PatienceWithAnswer ? PatienceWithAnswer : patience);
+            await current.WaitAsync(limit.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+        cancellationToken.ThrowIfCancellationRequested();
         lock (asking)
             return last is { } known ? new Aged<T>(known.Value, clock.GetElapsedTime(known.At)) : null;
     }

@@ -13,13 +13,17 @@ internal sealed record MainRealmStatus(bool Healthy, long UserCount, string? Ver
     public static MainRealmStatus Down { get; } = new(false, 0, null, null);
 }
 
-/// <summary>Asks Stats and the Connector how the main realm is, once before the host serves and then in the background. Who does not answer within a second counts as down.</summary>
+/// <summary>Asks Stats and the Connector how the main realm is, once before the host serves and then in the background. Who does not answer in time counts as down.</summary>
 internal sealed class MainRealm(RealmProviderOptions options, TimeProvider clock) : BackgroundService
 {
     /// <summary>The realm's name.</summary>
     public const string Name = "main";
 
-    private readonly HttpClient http = new() { Timeout = TimeSpan.FromSeconds(1), MaxResponseContentBufferSize = 64 * 1024 };
+    private readonly HttpClient http = new(new SocketsHttpHandler { AllowAutoRedirect = false, PooledConnectionLifetime = TimeSpan.FromMinutes(1) })
+    {
+        Timeout = options.ProbeTimeLimit, MaxResponseContentBufferSize = 64 * 1024,
+    };
+
     private volatile MainRealmStatus status = MainRealmStatus.Down;
 
     /// <summary>How clients reach the comms. The doubled prefix is what they expect.</summary>
@@ -70,8 +74,9 @@ internal sealed class MainRealm(RealmProviderOptions options, TimeProvider clock
             long users = core["userCount"] is JsonValue u && u.TryGetValue(out long count) ? count : 0;
             return new MainRealmStatus(healthy, users, Text(connector["version"]), Text(connector["commitHash"]));
         }
-        catch (Exception e) when (e is HttpRequestException or JsonException or InvalidOperationException or ArgumentException or IOException
-            || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested))
+#pragma warning disable CA1031 // Whatever they bring about, it means that they are not well.
+        catch (Exception) when (!cancellationToken.IsCancellationRequested)
+#pragma warning restore CA1031
         {
             return MainRealmStatus.Down;
         }

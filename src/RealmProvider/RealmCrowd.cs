@@ -6,19 +6,23 @@ using Archipelago.RealmProvider.Catalysts;
 
 namespace Archipelago.RealmProvider;
 
-/// <summary><c>/hot-scenes</c>: people on the parcels of all realms together. Who does not answer within a second, or makes no sense, is left out.</summary>
+/// <summary><c>/hot-scenes</c>: people on the parcels of all realms together. Who does not answer in time, or makes no sense, is left out.</summary>
 internal sealed class RealmCrowd : IDisposable
 {
-    private const int MaxBytes = 16 * 1024 * 1024;
+    private const int MaxBytes = 2 * 1024 * 1024, MostParcels = 5_000;
 
     private readonly RealmProviderOptions options;
     private readonly RealmBoard board;
-    private readonly HttpClient http = new() { Timeout = TimeSpan.FromSeconds(1), MaxResponseContentBufferSize = MaxBytes };
+    private readonly HttpClient http;
     private readonly HotScenes<OrderedDictionary<string, long>> scenes;
 
     public RealmCrowd(RealmProviderOptions options, RealmBoard board, ContentServer content, TimeProvider clock, LogThrottle throttle, ILogger<RealmCrowd> log)
     {
         (this.options, this.board) = (options, board);
+        http = new HttpClient(new SocketsHttpHandler { MaxAutomaticRedirections = 3, PooledConnectionLifetime = TimeSpan.FromMinutes(5) })
+        {
+            Timeout = options.ProbeTimeLimit, MaxResponseContentBufferSize = MaxBytes,
+        };
         scenes = new HotScenes<OrderedDictionary<string, long>>(options.HotScenes, content, CountAsync, static realms => realms.Values.Sum(), clock, throttle, log);
     }
 
@@ -91,10 +95,12 @@ internal sealed class RealmCrowd : IDisposable
                     continue;
                 counts.Add((string.Create(CultureInfo.InvariantCulture, $"{parcel.GetProperty("x").GetInt32()},{parcel.GetProperty("y").GetInt32()}"), entry.GetProperty("peersCount").GetUInt32()));
             }
-            return counts;
+            // A realm with people on more parcels than that is lying, or so large that the smallest crowds do not matter.
+            return counts.Count <= MostParcels ? counts : [.. counts.OrderByDescending(c => c.Item2).Take(MostParcels)];
         }
-        catch (Exception e) when (e is HttpRequestException or JsonException or InvalidOperationException or KeyNotFoundException or FormatException or IOException
-            || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested))
+#pragma warning disable CA1031 // There is no end to what a server of strangers can bring about.
+        catch (Exception) when (!cancellationToken.IsCancellationRequested)
+#pragma warning restore CA1031
         {
             return null;
         }

@@ -20,10 +20,10 @@ public static class RealmProviderHost
         var host = new ArchipelagoHost(context, DefaultPort, HttpStyle.Public);
         var options = RealmProviderOptions.Read(context.Settings);
         host.Services.AddSingleton(options).AddSingleton(Random.Shared).AddSingleton<Geography>();
-        host.Services.AddSingleton(new ContentServer(options.HotScenes.ContentUrl));
+        host.Services.AddSingleton(_ => new ContentServer(options.HotScenes.ContentUrl, options.HotScenes.TimeLimit));
         if (options.NodeUrl is { } node)
         {
-            host.Services.AddSingleton(new EthereumNode(node));
+            host.Services.AddSingleton(_ => new EthereumNode(node));
             host.Services.AddSingleton(services => new DaoContract(services.GetRequiredService<EthereumNode>(), DaoContract.Networks[options.Network].Contract));
         }
         host.Services.AddSingleton(services => new CatalystList(

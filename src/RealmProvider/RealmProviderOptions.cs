@@ -44,6 +44,9 @@ internal sealed record RealmProviderOptions
     /// <summary>How often each catalyst is asked how it is.</summary>
     public required TimeSpan ProbePeriod { get; init; }
 
+    /// <summary>How long a catalyst, Stats or the Connector may take for an answer.</summary>
+    public required TimeSpan ProbeTimeLimit { get; init; }
+
     /// <summary>How often Stats and the Connector are asked how they are.</summary>
     public required TimeSpan CommsProbePeriod { get; init; }
 
@@ -52,7 +55,7 @@ internal sealed record RealmProviderOptions
 
     public static RealmProviderOptions Read(Settings settings)
     {
-        string[] catalysts = settings.Text("CATALYST_URLS").Split([',', ';', ' '], StringSplitOptions.RemoveEmptyEntries);
+        string[] catalysts = [.. settings.Text("CATALYST_URLS").Split([',', ';', ' '], StringSplitOptions.RemoveEmptyEntries).Select(u => u.TrimEnd('/')).Distinct(StringComparer.Ordinal)];
         foreach (string url in catalysts.Where(u => !Uri.TryCreate(u, UriKind.Absolute, out Uri? parsed) || parsed.Scheme is not ("http" or "https")))
             settings.AddFault($"CATALYST_URLS holds \"{url}\"; each must be an http or https URL.");
         string? content = settings.HttpUrl("CATALYST_CONTENT_URL"), lambdas = settings.HttpUrl("CATALYST_LAMBDAS_URL");
@@ -83,6 +86,7 @@ internal sealed record RealmProviderOptions
             CountryHeader = settings.Text("COUNTRY_HEADER", "CF-IPCountry"),
             UnhealthyStatus = unhealthy,
             ProbePeriod = TimeSpan.FromMilliseconds(settings.Number("CATALYST_PROBE_INTERVAL_MS", 10_000, 100, 3_600_000)),
+            ProbeTimeLimit = TimeSpan.FromMilliseconds(settings.Number("PROBE_TIMEOUT_MS", 1_000, 10, 60_000)),
             CommsProbePeriod = TimeSpan.FromMilliseconds(settings.Number("COMMS_PROBE_INTERVAL_MS", 1_000, 100, 3_600_000)),
             HotScenes = HotScenesOptions.Read(settings),
         };

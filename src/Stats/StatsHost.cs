@@ -23,7 +23,7 @@ public static class StatsHost
         ArgumentNullException.ThrowIfNull(context);
         var host = new ArchipelagoHost(context, DefaultPort, HttpStyle.Credentialed);
         var options = StatsOptions.Read(context.Settings);
-        host.Services.AddSingleton(options).AddSingleton(options.HotScenes).AddSingleton(new ContentServer(options.HotScenes.ContentUrl));
+        host.Services.AddSingleton(options).AddSingleton(options.HotScenes).AddSingleton(_ => new ContentServer(options.HotScenes.ContentUrl, options.HotScenes.TimeLimit));
         host.Services.AddSingleton<WorldState>().AddSingleton<LiveWorld>().AddSingleton<LiveStream>().AddSingleton<WorldRoutes>().AddSingleton<Crowd>();
         host.NeedBus();
         host.CompressAnswers();
@@ -101,12 +101,17 @@ public static class StatsHost
     /// <summary>Removes who has fallen silent.</summary>
     private sealed class Expiry(WorldState world, StatsOptions options, TimeProvider clock) : BackgroundService
     {
+        private readonly PeriodicTimer beat = new(TimeSpan.FromMilliseconds(Math.Clamp(options.PeerExpiry.TotalMilliseconds / 18, 10, 5000)), clock);
+
+        public override void Dispose()
+        {
+            beat.Dispose();
+            base.Dispose();
+        }
+
         protected override async Task ExecuteAsync(CancellationToken stoppingToken)
         {
-            if (options.PeerExpiry == TimeSpan.Zero)
-                return;
-            using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(Math.Clamp(options.PeerExpiry.TotalMilliseconds / 18, 10, 5000)), clock);
-            while (await timer.WaitForNextTickAsync(stoppingToken))
+            while (options.PeerExpiry > TimeSpan.Zero && await beat.WaitForNextTickAsync(stoppingToken))
                 world.Expire(options.PeerExpiry);
         }
     }

@@ -30,6 +30,7 @@ public class RealmProviderTests
     private static Task<RunningHost> StartAsync(StubServer comms, params (string Name, string Value)[] values)
     {
         var all = values.ToDictionary(v => v.Name, v => v.Value);
+        all.TryAdd("PROBE_TIMEOUT_MS", "20000"); // a busy machine is no server that does not answer
         all["ARCHIPELAGO_STATS_URL"] = comms.Url;
         all["ARCHIPELAGO_WS_CONNECTOR_URL"] = comms.Url;
         return RunningHost.StartAsync(RealmProviderHost.Build, all, new ManualClock());
@@ -117,7 +118,7 @@ public class RealmProviderTests
     }
 
     /// <summary>A catalyst that answers, and does nobody any good.</summary>
-    public static TheoryData<string> Liars => ["huge", "endless", "slow", "stuck", "array", "wrong types", "deep", "down"];
+    public static TheoryData<string> Liars => ["huge", "endless", "slow", "stuck", "array", "wrong types", "deep", "down", "redirect"];
 
     [Theory]
     [MemberData(nameof(Liars))]
@@ -145,6 +146,10 @@ public class RealmProviderTests
                 case "stuck":
                     await Task.Delay(Timeout.Infinite, c.RequestAborted).ContinueWith(_ => { }, TaskScheduler.Default);
                     break;
+                case "redirect":
+                    c.Response.StatusCode = 302;
+                    c.Response.Headers.Location = "//";
+                    break;
                 case "down":
                     c.Response.StatusCode = 500;
                     break;
@@ -158,14 +163,14 @@ public class RealmProviderTests
                     break;
             }
         });
-        await using RunningHost host = await StartAsync(comms, ("CATALYST_URLS", $"{liar.Url},{good.Url}"));
+        await using RunningHost host = await StartAsync(comms, ("CATALYST_URLS", $"{liar.Url},{good.Url}/,{good.Url}"), ("PROBE_TIMEOUT_MS", "3000"));
         var about = (JsonObject)JsonNode.Parse(await host.GetAsync("/main/about"))!;
         Assert.Equal("https://c/content/", (string?)about["content"]!["publicUrl"]);
         JsonArray realms = JsonNode.Parse(await host.GetAsync("/realms"))!.AsArray();
         Assert.Equal(["hela", "main"], realms.Select(r => (string?)r!["serverName"]));
         Assert.Contains($"archipelago_catalysts_healthy {(how == "wrong types" ? 2 : 1)}\n", await host.GetAsync("/metrics"), StringComparison.Ordinal);
         // Alone, it is open by its own word, and described as it describes itself as far as that goes.
-        await using RunningHost alone = await StartAsync(comms, ("CATALYST_URLS", liar.Url));
+        await using RunningHost alone = await StartAsync(comms, ("CATALYST_URLS", liar.Url), ("PROBE_TIMEOUT_MS", "1000"));
         using HttpResponseMessage response = await alone.SendAsync(HttpMethod.Get, "/main/about");
         Assert.Equal(how == "wrong types" ? HttpStatusCode.OK : HttpStatusCode.ServiceUnavailable, response.StatusCode);
     }
@@ -215,11 +220,81 @@ public class RealmProviderTests
     }
 
     [Fact]
+    public async Task An_answer_that_fails_to_come_once_takes_nobody_off_the_list_and_is_asked_for_again_soon()
+    {
+        int failures = 1;
+        var clock = new ManualClock();
+        await using StubServer comms = await CommsAsync(), catalyst = await StubServer.StartAsync(c =>
+        {
+            if (Interlocked.Decrement(ref failures) < 0)
+                return c.Response.WriteAsync(Catalyst.Replace("VERSION", "6.0.0", StringComparison.Ordinal));
+            c.Response.StatusCode = 500;
+            return Task.CompletedTask;
+        });
+        var values = new Dictionary<string, string> { ["ARCHIPELAGO_STATS_URL"] = comms.Url, ["ARCHIPELAGO_WS_CONNECTOR_URL"] = comms.Url, ["CATALYST_URLS"] = catalyst.Url, ["PROBE_TIMEOUT_MS"] = "20000", ["CATALYST_PROBE_INTERVAL_MS"] = "600000" };
+        await using RunningHost host = await RunningHost.StartAsync(RealmProviderHost.Build, values, clock);
+        async Task<HttpStatusCode> StatusAsync() => (await host.SendAsync(HttpMethod.Get, "/main/about")).StatusCode;
+        async Task AskedAsync(int count) => await Eventually.TrueAsync(() =>
+        {
+            clock.Advance(TimeSpan.FromSeconds(1));
+            return catalyst.Requests.Count >= count;
+        });
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, await StatusAsync());
+        await AskedAsync(2);
+        await Eventually.TrueAsync(async () => await StatusAsync() == HttpStatusCode.OK);
+
+        Volatile.Write(ref failures, 1);
+        int asked = catalyst.Requests.Count;
+        await Eventually.TrueAsync(async () =>
+        {
+            Assert.Equal(HttpStatusCode.OK, await StatusAsync());
+            clock.Advance(TimeSpan.FromSeconds(100));
+            return catalyst.Requests.Count >= asked + 2;
+        });
+        Volatile.Write(ref failures, 100);
+        await Eventually.TrueAsync(async () =>
+        {
+            clock.Advance(TimeSpan.FromSeconds(100));
+            return await StatusAsync() == HttpStatusCode.ServiceUnavailable;
+        });
+    }
+
+    [Fact]
+    public async Task A_redirect_to_nowhere_from_the_comms_is_an_unhealthy_realm()
+    {
+        await using StubServer comms = await StubServer.StartAsync(c =>
+        {
+            c.Response.StatusCode = 302;
+            c.Response.Headers.Location = "//";
+            return Task.CompletedTask;
+        });
+        await using RunningHost host = await StartAsync(comms, ("CATALYST_CONTENT_URL", "https://c"), ("CATALYST_LAMBDAS_URL", "https://l"));
+        Assert.Contains("\"healthy\":false", await host.GetAsync("/main/about"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_start_that_fails_says_why()
+    {
+        await using StubServer comms = await CommsAsync();
+        int port = new Uri(comms.Url).Port;
+        Settings settings = RunningHost.Settings(new()
+        {
+            ["HTTP_SERVER_PORT"] = $"{port}", ["CATALYST_URLS"] = comms.Url, ["ARCHIPELAGO_STATS_URL"] = comms.Url, ["ARCHIPELAGO_WS_CONNECTOR_URL"] = comms.Url,
+        });
+        ConfigurationException e = await Assert.ThrowsAsync<ConfigurationException>(async () =>
+        {
+            await using Microsoft.AspNetCore.Builder.WebApplication app = RealmProviderHost.Build(new HostContext(settings, new Messaging.InProcessBroker().Connect(), TimeProvider.System));
+            await HostRunner.StartAsync(app, "TEST");
+        });
+        Assert.Contains("Stop what uses the port", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Comms_that_do_not_answer_in_time_or_at_all_are_unhealthy()
     {
         var never = new TaskCompletionSource();
         await using StubServer stuck = await StubServer.StartAsync(c => never.Task.WaitAsync(c.RequestAborted));
-        await using RunningHost host = await StartAsync(stuck, ("CATALYST_CONTENT_URL", "https://c"), ("CATALYST_LAMBDAS_URL", "https://l"));
+        await using RunningHost host = await StartAsync(stuck, ("CATALYST_CONTENT_URL", "https://c"), ("CATALYST_LAMBDAS_URL", "https://l"), ("PROBE_TIMEOUT_MS", "300"));
         Assert.Contains("\"healthy\":false,\"acceptingUsers\":false", await host.GetAsync("/main/about"), StringComparison.Ordinal);
         Assert.Equal("[]", await host.GetAsync("/realms"));
         never.SetResult();

@@ -8,7 +8,8 @@ internal sealed class ManualClock : TimeProvider
     private DateTimeOffset now = new(2026, 1, 15, 12, 0, 0, TimeSpan.Zero);
     private readonly DateTimeOffset start = new(2026, 1, 15, 12, 0, 0, TimeSpan.Zero);
 
-    public override long TimestampFrequency => TimeSpan.TicksPerSecond;
+    // As fine as the real one, so that what overflows there overflows here.
+    public override long TimestampFrequency => 1_000_000_000;
 
     public override DateTimeOffset GetUtcNow()
     {
@@ -16,7 +17,7 @@ internal sealed class ManualClock : TimeProvider
             return now;
     }
 
-    public override long GetTimestamp() => (GetUtcNow() - start).Ticks;
+    public override long GetTimestamp() => (GetUtcNow() - start).Ticks * 100;
 
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {

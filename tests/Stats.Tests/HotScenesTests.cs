@@ -21,7 +21,7 @@ public class HotScenesTests
     private const string Field = """{"id":"field","metadata":{"display":{"navmapThumbnail":"https://pictures/x.png"},"scene":{"base":"-1,0","parcels":["-1,0"]}}}""";
     private const string Lake = """{"id":"lake","metadata":{"display":{"title":"Lake","navmapThumbnail":"missing.png"},"scene":{"base":"5,5","parcels":["5,5"]}}}""";
 
-    private const string NoScenes = """{"id":"no scene","metadata":{}},{"metadata":{"scene":{"base":"0,0","parcels":[]}}},7""";
+    private const string NoScenes = """{"id":"no scene","metadata":{}},{"metadata":{"scene":{"base":"0,0","parcels":[]}}},7,{"id":"\ud800"},{"id":"odd","metadata":{"display":{"title":"\udc00"},"scene":{"base":"0,0","parcels":["0,0"]}}},DEEP""";
 
     private readonly ManualClock clock = new();
 
@@ -44,7 +44,8 @@ public class HotScenesTests
         await using StubServer content = await StubServer.StartAsync(async c =>
         {
             asked = $"{c.Request.Method} {c.Request.ContentType} {await BodyAsync(c)}";
-            await c.Response.WriteAsync($"[{Lake},{NoScenes},{Field},{Plaza}]");
+            string deep = $$$"""{"id":"deep","x":{{{new string('[', 500)}}}{{{new string(']', 500)}}}}""";
+            await c.Response.WriteAsync($"[{Lake},{NoScenes.Replace("DEEP", deep, StringComparison.Ordinal)},{Field},{Plaza}]");
         });
         await using RunningHost host = await StartAsync(content);
         Assert.Equal("[]", await host.GetAsync("/hot-scenes"));
@@ -83,7 +84,7 @@ public class HotScenesTests
         Assert.Equal(first, await host.GetAsync("/hot-scenes"));
         Assert.Single(content.Requests);
         clock.Advance(TimeSpan.FromMilliseconds(1));
-        Assert.Contains("\"usersTotalCount\":2", await host.GetAsync("/hot-scenes"), StringComparison.Ordinal);
+        await Eventually.TrueAsync(async () => (await host.GetAsync("/hot-scenes")).Contains("\"usersTotalCount\":2", StringComparison.Ordinal));
         Assert.Equal(2, content.Requests.Count);
     }
 
@@ -91,7 +92,6 @@ public class HotScenesTests
     [InlineData("down")]
     [InlineData("{}")]
     [InlineData("nonsense")]
-    [InlineData("""[{"id":"\ud800"}]""")]
     [InlineData("never")]
     public async Task While_the_content_server_fails_the_last_good_answer_is_told_with_its_age(string failure)
     {
@@ -104,7 +104,7 @@ public class HotScenesTests
             c.Response.StatusCode = now == "down" ? 500 : 200;
             await c.Response.WriteAsync(now);
         });
-        await using RunningHost host = await StartAsync(content, ("CONTENT_TIMEOUT_MS", "200"));
+        await using RunningHost host = await StartAsync(content, ("CONTENT_TIMEOUT_MS", failure == "never" ? "1500" : "20000"));
         await StandAsync(host, "0xc", -0.5f, 3);
         using HttpResponseMessage nothing = await host.SendAsync(HttpMethod.Get, "/hot-scenes");
         Assert.Equal(HttpStatusCode.ServiceUnavailable, nothing.StatusCode);
@@ -112,8 +112,14 @@ public class HotScenesTests
         Assert.Equal("application/json", nothing.Content.Headers.ContentType!.ToString());
 
         Volatile.Write(ref answer, $"[{Field}]");
-        clock.Advance(TimeSpan.FromSeconds(10));
-        string good = await host.GetAsync("/hot-scenes");
+        string good = "";
+        await Eventually.TrueAsync(async () =>
+        {
+            clock.Advance(TimeSpan.FromSeconds(10));
+            using HttpResponseMessage response = await host.SendAsync(HttpMethod.Get, "/hot-scenes");
+            good = await response.Content.ReadAsStringAsync();
+            return response.IsSuccessStatusCode;
+        });
         Volatile.Write(ref answer, failure);
         clock.Advance(TimeSpan.FromSeconds(25));
         using HttpResponseMessage stale = await host.SendAsync(HttpMethod.Get, "/hot-scenes");
@@ -133,7 +139,7 @@ public class HotScenesTests
         for (int i = 0; i < 700; i++)
             await StandAsync(host, $"0x{i}", i * 16, 0);
         Assert.Equal("""[{"id":"long","baseCoords":[0,0],"usersTotalCount":2,"parcels":[[0,0],[699,0]]}]""", await host.GetAsync("/hot-scenes"));
-        Assert.Equal([300, 300, 100], sizes);
+        Assert.Equal([100, 300, 300], sizes.Order());
     }
 
     [Fact]

@@ -65,6 +65,11 @@ public class StatsTests
         Assert.Equal("I1 I2", await IdsAsync());
         await PartAsync(3, 0, 1, "I6");
         Assert.Equal("I6", await IdsAsync());
+        // What is left of a list of long ago is not put together with a new one.
+        await PartAsync(4, 0, 2, "I7");
+        clock.Advance(TimeSpan.FromSeconds(11));
+        await PartAsync(4, 1, 2, "I8");
+        Assert.Equal("I6", await IdsAsync());
         foreach (string nonsense in (string[])["engine.islands_part.1.2.2", "engine.islands_part.x.0.1", "engine.islands_part.1.0.999999"])
             await host.Bus.PublishAsync(nonsense, new IslandStatusMessage().ToByteArray());
         Assert.Equal("I6", await IdsAsync());

@@ -78,6 +78,8 @@ public class StreamTests
 
         private async Task<string> LineAsync(CancellationToken token) => await reader.ReadLineAsync(token) ?? throw new EndOfStreamException();
 
+        private static double Metres(JsonElement told) => told.ValueKind == JsonValueKind.Null ? double.NaN : told.GetDouble();
+
         private void Draw(string kind, JsonElement frame)
         {
             if (kind == "world")
@@ -89,9 +91,9 @@ public class StreamTests
                 if (frame.TryGetProperty(name, out JsonElement some))
                     foreach (JsonElement peer in some.EnumerateArray())
                         if (peer.GetArrayLength() == 4)
-                            Peers.Add(peer[0].GetInt32(), (peer[1].GetString()!, peer[2].GetDouble(), peer[3].GetDouble()));
+                            Peers.Add(peer[0].GetInt32(), (peer[1].GetString()!, Metres(peer[2]), Metres(peer[3])));
                         else
-                            Peers[peer[0].GetInt32()] = (Peers[peer[0].GetInt32()].Id, peer[1].GetDouble(), peer[2].GetDouble());
+                            Peers[peer[0].GetInt32()] = (Peers[peer[0].GetInt32()].Id, Metres(peer[1]), Metres(peer[2]));
             foreach (JsonElement island in frame.GetProperty("islands").EnumerateArray())
                 if (island.TryGetProperty("peers", out JsonElement members))
                     Islands[island.GetProperty("id").GetString()!] = [.. members.EnumerateArray().Select(m => m.GetInt32())];
@@ -140,6 +142,45 @@ public class StreamTests
         using Viewer second = await Viewer.OpenAsync(host);
         await second.NextAsync();
         Assert.Equal(viewer.Picture.Split(' ').Order(), second.Picture.Split(' ').Order());
+    }
+
+    [Fact]
+    public async Task Figures_that_are_no_numbers_are_told_as_none()
+    {
+        await using RunningHost host = await StartAsync();
+        using Viewer viewer = await Viewer.OpenAsync(host);
+        await viewer.NextAsync();
+        await host.Bus.PublishAsync(Subjects.FlushReport, new FlushReport { FlushMs = double.NaN, Seconds = double.PositiveInfinity, Splits = 3 }.ToByteArray());
+        await HeartbeatAsync(host, "0xa", float.NaN, float.NegativeInfinity);
+        clock.Advance(Period);
+        JsonElement told = (await viewer.NextAsync()).Data;
+        Assert.Equal((JsonValueKind.Null, 3), (told.GetProperty("flush").GetProperty("flushMs").ValueKind, told.GetProperty("flush").GetProperty("splits").GetInt32()));
+        Assert.Equal(JsonValueKind.Null, told.GetProperty("came")[0][2].ValueKind);
+        using Viewer second = await Viewer.OpenAsync(host);
+        Assert.Equal("world", (await second.NextAsync()).Kind);
+    }
+
+    [Fact]
+    public async Task Those_who_come_do_not_throw_others_out_of_step()
+    {
+        await using RunningHost host = await StartAsync();
+        await HeartbeatAsync(host, "0xa", 0, 0);
+        var viewers = new List<Viewer>();
+        for (int i = 0; i < 30; i++)
+        {
+            // Nobody reads yet.
+            await HeartbeatAsync(host, "0xa", i, 0);
+            viewers.Add(await Viewer.OpenAsync(host));
+        }
+        clock.Advance(Period);
+        foreach (Viewer viewer in viewers)
+        {
+            Assert.Equal("world", (await viewer.NextAsync()).Kind);
+            Assert.Equal("changes", (await viewer.NextAsync()).Kind);
+            Assert.Equal("0xa@29,0 | ", viewer.Picture);
+            viewer.Dispose();
+        }
+        Assert.Contains("archipelago_stream_resyncs_total 0\n", await host.GetAsync("/metrics"), StringComparison.Ordinal);
     }
 
     [Fact]

@@ -10,14 +10,22 @@ public sealed class ContentServer : IDisposable
     /// <summary>Parcels in one question; more make several.</summary>
     public const int MostPointers = 300;
 
-    private const int MostBytes = 32 * 1024 * 1024;
+    private const int MostBytes = 32 * 1024 * 1024, AtOnce = 3;
+
+    // Scenes may say anything about themselves, however deep; it must not hide the others.
+    private static readonly JsonDocumentOptions Deep = new() { MaxDepth = 1000 };
 
     private readonly string url;
-    private readonly HttpClient http = new() { Timeout = Timeout.InfiniteTimeSpan, MaxResponseContentBufferSize = MostBytes };
+    private readonly HttpClient http;
 
     /// <summary>Makes one; nobody is asked yet.</summary>
     /// <param name="url">Where it answers, without trailing slash.</param>
-    public ContentServer(string url) => this.url = url;
+    /// <param name="timeLimit">How long each question may take.</param>
+    public ContentServer(string url, TimeSpan timeLimit)
+    {
+        this.url = url;
+        http = new HttpClient(new SocketsHttpHandler { PooledConnectionLifetime = TimeSpan.FromMinutes(5) }) { Timeout = timeLimit, MaxResponseContentBufferSize = MostBytes };
+    }
 
     /// <summary>The scenes on these parcels, each once, in the server's order; what is no scene is left out.</summary>
     /// <param name="pointers">Parcels such as <c>-7,3</c>.</param>
@@ -26,12 +34,11 @@ public sealed class ContentServer : IDisposable
     /// <exception cref="JsonException">It answers with anything but a list of entities.</exception>
     public async Task<IReadOnlyList<Scene>> ActiveScenesAsync(IReadOnlyList<string> pointers, CancellationToken cancellationToken)
     {
-        var scenes = new List<Scene>();
-        var seen = new HashSet<string>(StringComparer.Ordinal);
-        // One question after the other: it is somebody else's server.
-        foreach (string[] some in pointers.Chunk(MostPointers))
-            scenes.AddRange((await AskAsync(some, cancellationToken)).Where(scene => seen.Add(scene.Id)));
-        return scenes;
+        string[][] questions = [.. pointers.Chunk(MostPointers)];
+        var answers = new List<Scene>[questions.Length];
+        // Few at once: it is somebody else's server.
+        await Parallel.ForAsync(0, questions.Length, new ParallelOptions { MaxDegreeOfParallelism = AtOnce, CancellationToken = cancellationToken }, async (i, token) => answers[i] = await AskAsync(questions[i], token));
+        return [.. answers.SelectMany(a => a).DistinctBy(s => s.Id, StringComparer.Ordinal)];
     }
 
     /// <inheritdoc/>
@@ -43,16 +50,22 @@ public sealed class ContentServer : IDisposable
         content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
         using HttpResponseMessage response = await http.PostAsync(new Uri(url + "/entities/active"), content, cancellationToken);
         response.EnsureSuccessStatusCode();
+        using JsonDocument document = JsonDocument.Parse(await response.Content.ReadAsByteArrayAsync(cancellationToken), Deep);
+        if (document.RootElement.ValueKind != JsonValueKind.Array)
+            throw new JsonException("The content server's answer is no list of entities.");
+        return [.. document.RootElement.EnumerateArray().Select(Read).OfType<Scene>()];
+    }
+
+    private Scene? Read(JsonElement entity)
+    {
         try
         {
-            using JsonDocument document = JsonDocument.Parse(await response.Content.ReadAsByteArrayAsync(cancellationToken));
-            if (document.RootElement.ValueKind != JsonValueKind.Array)
-                throw new JsonException("The content server's answer is no list of entities.");
-            return [.. document.RootElement.EnumerateArray().Select(entity => Scene.Read(entity, url)).OfType<Scene>()];
+            return Scene.Read(entity, url);
         }
-        catch (InvalidOperationException e)
+        catch (InvalidOperationException)
         {
-            throw new JsonException("The content server's answer holds a text that is none.", e);
+            // It holds a text that is none.
+            return null;
         }
     }
 

@@ -58,6 +58,9 @@ public sealed partial class HotScenes<TCount>
     /// <summary>The most scenes that are told.</summary>
     public const int Most = 100;
 
+    // A crowd on many parcels takes several questions, each with the time limit.
+    private const int QuestionsInARow = 6;
+
     private readonly Func<CancellationToken, Task<IReadOnlyDictionary<string, TCount>>> count;
     private readonly Func<TCount, long> total;
     private readonly ContentServer content;
@@ -84,7 +87,7 @@ public sealed partial class HotScenes<TCount>
     {
         ArgumentNullException.ThrowIfNull(options);
         (this.count, this.total, this.content, this.throttle, this.log) = (count, total, content, throttle, log);
-        answer = new SharedAnswer<Crowds<TCount>>(AskAsync, options.Period, options.TimeLimit, clock, Warn);
+        answer = new SharedAnswer<Crowds<TCount>>(AskAsync, options.Period, options.TimeLimit * QuestionsInARow, options.TimeLimit, clock, Warn);
     }
 
     /// <summary>Answers a request: the list, with its age in the header <c>Age</c>; 503 when there never was one.</summary>
@@ -132,7 +135,7 @@ public sealed partial class HotScenes<TCount>
 /// <summary>When a content server is asked for hot scenes.</summary>
 /// <param name="ContentUrl">The content server, without trailing slash.</param>
 /// <param name="Period">How long an answer stands.</param>
-/// <param name="TimeLimit">How long the question may take.</param>
+/// <param name="TimeLimit">How long a question may take.</param>
 public sealed record HotScenesOptions(string ContentUrl, TimeSpan Period, TimeSpan TimeLimit)
 {
     /// <summary>Reads <c>CONTENT_URL</c>, <c>HOT_SCENES_PERIOD_MS</c> and <c>CONTENT_TIMEOUT_MS</c>.</summary>

@@ -11,7 +11,7 @@ internal sealed class Catalyst
     /// <exception cref="InvalidOperationException">A text is none.</exception>
     public Catalyst(string url, JsonObject about)
     {
-        (Url, About) = (url, about);
+        (Url, About, text) = (url, about, about.ToJsonString());
         IsOpen = IsTruthy(about["healthy"]) && IsTruthy(about["acceptingUsers"]);
         ContentVersion = ServiceVersion.Parse(Text(about["content"], "version"));
         LambdasVersion = ServiceVersion.Parse(Text(about["lambdas"], "version"));
@@ -19,6 +19,11 @@ internal sealed class Catalyst
         if (about["comms"] is JsonObject comms)
             UsersCount = comms["usersCount"] is JsonValue count && count.TryGetValue(out double users) && double.IsFinite(users) ? users : 0;
     }
+
+    private readonly string text;
+
+    /// <summary>True when both say the same.</summary>
+    public bool Says(Catalyst other) => text == other.text;
 
     public string Url { get; }
 

@@ -9,7 +9,7 @@ namespace Archipelago.RealmProvider.Catalysts;
 /// </summary>
 internal sealed partial class CatalystList : BackgroundService
 {
-    private static readonly TimeSpan Lifetime = TimeSpan.FromHours(24), FirstRetry = TimeSpan.FromSeconds(10), LastRetry = TimeSpan.FromMinutes(10), TimeLimit = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan Lifetime = TimeSpan.FromHours(24), FirstRetry = TimeSpan.FromSeconds(10), LastRetry = TimeSpan.FromMinutes(10), TimeLimit = TimeSpan.FromSeconds(20), FirstPatience = TimeSpan.FromSeconds(3);
 
     private sealed record Saved(string Network, DateTimeOffset ReadAt, string[] Catalysts);
 
@@ -18,6 +18,7 @@ internal sealed partial class CatalystList : BackgroundService
     private readonly TimeProvider clock;
     private readonly ILogger<CatalystList> log;
     private volatile IReadOnlyList<string> urls;
+    private readonly TaskCompletionSource tried = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private TimeSpan retry = FirstRetry;
     private long due;
 
@@ -41,13 +42,11 @@ internal sealed partial class CatalystList : BackgroundService
     public override async Task StartAsync(CancellationToken cancellationToken)
     {
         if (contract is not null)
-        {
             Load();
-            // A list that is known already need not be waited for.
-            if (urls.Count == 0)
-                await RefreshAsync(cancellationToken);
-        }
         await base.StartAsync(cancellationToken);
+        // A list that is known already need not be waited for, nor any for long.
+        if (contract is not null && urls.Count == 0)
+            await Task.WhenAny(tried.Task, Task.Delay(FirstPatience, cancellationToken));
     }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -58,6 +57,7 @@ internal sealed partial class CatalystList : BackgroundService
             if (left > TimeSpan.Zero)
                 await Task.Delay(left, clock, stoppingToken);
             await RefreshAsync(stoppingToken);
+            tried.TrySetResult();
         }
     }
 
@@ -68,6 +68,8 @@ internal sealed partial class CatalystList : BackgroundService
             using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
             limit.CancelAfter(TimeLimit);
             IReadOnlyList<string> read = await contract!.ReadAsync(limit.Token);
+            if (read.Count == 0)
+                throw new InvalidDataException("it is empty");
             RefreshIn(Lifetime);
             retry = FirstRetry;
             bool differs = !read.SequenceEqual(urls, StringComparer.Ordinal);
@@ -96,8 +98,9 @@ internal sealed partial class CatalystList : BackgroundService
             if (saved?.Catalysts is not { } catalysts || saved.Network != options.Network || Array.Exists(catalysts, c => DaoContract.ToUrl(c ?? "") != c))
                 throw new JsonException($"it is no list of catalysts of {options.Network}");
             urls = catalysts;
-            TimeSpan left = saved.ReadAt + Lifetime - clock.GetUtcNow();
-            RefreshIn(left < Lifetime ? left : Lifetime);
+            TimeSpan age = clock.GetUtcNow() - saved.ReadAt;
+            // One that was read in the future was read by a clock that cannot be believed.
+            RefreshIn(age < TimeSpan.Zero || age > Lifetime ? TimeSpan.Zero : Lifetime - age);
         }
         catch (Exception e) when (e is JsonException or IOException or UnauthorizedAccessException)
         {

@@ -12,7 +12,7 @@ namespace Archipelago.RealmProvider.Catalysts;
 /// <param name="contract">The contract's address.</param>
 internal sealed class DaoContract(EthereumNode node, string contract)
 {
-    private const int Word = 32, MostCatalysts = 1000, MostDomain = 2048;
+    private const int Word = 32, MostCatalysts = 1000, MostDomain = 2048, AtOnce = 8;
 
     private static readonly byte[] CatalystCount = [0x18, 0xbe, 0xcc, 0x10], CatalystIds = [0x7b, 0x9b, 0x4f, 0x2c], CatalystById = [0xc9, 0x03, 0x8c, 0xe9];
 
@@ -31,7 +31,8 @@ internal sealed class DaoContract(EthereumNode node, string contract)
         byte[] count = await CallAsync(CatalystCount, default, cancellationToken);
         if (!TryReadNumber(count, out int catalysts) || catalysts > MostCatalysts)
             throw new InvalidDataException($"the contract's number of catalysts makes no sense: 0x{Convert.ToHexStringLower(count.AsSpan(0, Math.Min(count.Length, Word)))}");
-        string?[] urls = await Task.WhenAll(Enumerable.Range(0, catalysts).Select(i => ReadOneAsync(i, cancellationToken)));
+        string?[] urls = new string?[catalysts];
+        await Parallel.ForAsync(0, catalysts, new ParallelOptions { MaxDegreeOfParallelism = AtOnce, CancellationToken = cancellationToken }, async (i, token) => urls[i] = await ReadOneAsync(i, token));
         return [.. urls.OfType<string>().Distinct(StringComparer.Ordinal)];
     }
 

@@ -134,6 +134,7 @@ internal sealed class WorldRoutes(WorldState world)
                 continue;
             foreach (bool page in WriteIsland(json, island))
                 yield return page;
+            yield return true;
         }
         json.WriteEndArray();
         json.WriteEndObject();

@@ -12,9 +12,15 @@ namespace Archipelago.Stats.Live;
 /// <param name="options">How often, and to how many.</param>
 /// <param name="clock">Makes the beat.</param>
 /// <param name="lifetime">Ends the streams.</param>
-internal sealed class LiveStream(LiveWorld live, StatsOptions options, TimeProvider clock, IHostApplicationLifetime lifetime) : BackgroundService
+/// <param name="throttle">Keeps failures from flooding the log.</param>
+/// <param name="log">Hears of failures.</param>
+internal sealed partial class LiveStream(
+    LiveWorld live, StatsOptions options, TimeProvider clock, IHostApplicationLifetime lifetime, LogThrottle throttle, ILogger<LiveStream> log) : BackgroundService
 {
-    private const int MostWaiting = 8;
+    private const int MostWaiting = 8, Slice = 32 * 1024;
+
+    // Whoever needs longer for one frame is as good as gone, and would keep it in memory.
+    private static readonly TimeSpan LongestFrame = TimeSpan.FromSeconds(30);
 
     // A stream that says nothing is taken for dead by what stands between.
     private static readonly TimeSpan LongestSilence = TimeSpan.FromSeconds(15);
@@ -27,6 +33,7 @@ internal sealed class LiveStream(LiveWorld live, StatsOptions options, TimeProvi
         public bool NeedsWhole { get; set; } = true;
     }
 
+    private readonly PeriodicTimer beat = new(options.StreamPeriod, clock);
     private readonly Lock telling = new();
     private readonly HashSet<Reader> readers = [];
     private long toldAt;
@@ -62,10 +69,12 @@ internal sealed class LiveStream(LiveWorld live, StatsOptions options, TimeProvi
             http.Features.Get<IHttpResponseBodyFeature>()?.DisableBuffering();
             using var end = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, lifetime.ApplicationStopping);
             await foreach (byte[] frame in reader.Frames.Reader.ReadAllAsync(end.Token))
-            {
-                await http.Response.Body.WriteAsync(frame, end.Token);
-                await http.Response.Body.FlushAsync(end.Token);
-            }
+                await WriteAsync(http, frame, end.Token);
+        }
+        catch (OperationCanceledException) when (!http.RequestAborted.IsCancellationRequested && !lifetime.ApplicationStopping.IsCancellationRequested)
+        {
+            // It does not read.
+            http.Abort();
         }
         catch (OperationCanceledException)
         {
@@ -78,12 +87,41 @@ internal sealed class LiveStream(LiveWorld live, StatsOptions options, TimeProvi
         }
     }
 
+    public override void Dispose()
+    {
+        beat.Dispose();
+        base.Dispose();
+    }
+
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        using var timer = new PeriodicTimer(options.StreamPeriod, clock);
-        while (await timer.WaitForNextTickAsync(stoppingToken))
-            lock (telling)
-                Tell();
+        while (await beat.WaitForNextTickAsync(stoppingToken))
+        {
+            try
+            {
+                lock (telling)
+                    Tell();
+            }
+#pragma warning disable CA1031 // A picture that fails must not end the host that answers everybody else.
+            catch (Exception e)
+#pragma warning restore CA1031
+            {
+                if (throttle.ShouldLog("live stream", out long suppressed))
+                    LogFailed(log, suppressed, e);
+            }
+        }
+    }
+
+    /// <summary>Writes a frame slice by slice, so that no more of it waits than the connection takes.</summary>
+    private static async Task WriteAsync(HttpContext http, byte[] frame, CancellationToken cancellationToken)
+    {
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        limit.CancelAfter(LongestFrame);
+        for (int at = 0; at < frame.Length; at += Slice)
+        {
+            await http.Response.Body.WriteAsync(frame.AsMemory(at, Math.Min(Slice, frame.Length - at)), limit.Token);
+            await http.Response.Body.FlushAsync(limit.Token);
+        }
     }
 
     private Reader? Join()
@@ -92,10 +130,12 @@ internal sealed class LiveStream(LiveWorld live, StatsOptions options, TimeProvi
         {
             if (readers.Count >= options.MaxStreams)
                 return null;
+            // It need not wait for the beat. Others keep theirs: who comes is told what they know, and hears with them what is new.
+            if (readers.Count == 0)
+                live.Advance();
             var reader = new Reader();
+            reader.NeedsWhole = !reader.Frames.Writer.TryWrite(live.Whole());
             readers.Add(reader);
-            // It need not wait for the beat.
-            Tell();
             return reader;
         }
     }
@@ -104,7 +144,7 @@ internal sealed class LiveStream(LiveWorld live, StatsOptions options, TimeProvi
     {
         if (readers.Count == 0)
             return;
-        byte[]? frame = live.Advance(), whole = null;
+        byte[]? frame = live.Advance();
         if (frame is null && clock.GetElapsedTime(toldAt) >= LongestSilence)
             frame = SignOfLife;
         if (frame is not null)
@@ -113,8 +153,7 @@ internal sealed class LiveStream(LiveWorld live, StatsOptions options, TimeProvi
         {
             if (reader.NeedsWhole && reader.Frames.Reader.Count == 0)
             {
-                whole ??= live.Whole();
-                reader.NeedsWhole = !reader.Frames.Writer.TryWrite(whole);
+                reader.NeedsWhole = !reader.Frames.Writer.TryWrite(live.Whole());
             }
             else if (!reader.NeedsWhole && frame is not null && !reader.Frames.Writer.TryWrite(frame))
             {
@@ -123,4 +162,7 @@ internal sealed class LiveStream(LiveWorld live, StatsOptions options, TimeProvi
             }
         }
     }
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "A frame of the live stream failed; this is a defect. {Suppressed} more were not logged.")]
+    private static partial void LogFailed(ILogger log, long suppressed, Exception e);
 }

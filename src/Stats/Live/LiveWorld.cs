@@ -27,6 +27,7 @@ internal sealed class LiveWorld(WorldState world, TimeProvider clock)
     private FlushReport? flush;
     private bool healthy;
     private string version = "";
+    private byte[]? whole;
     private int numbers;
 
     /// <summary>Takes note of the world as it is now; the frame that tells what is new, or null when nothing is.</summary>
@@ -39,11 +40,12 @@ internal sealed class LiveWorld(WorldState world, TimeProvider clock)
         (version, flush, healthy) = (now, world.LastFlush, world.IsCoreHealthy);
         NotePeers();
         NoteIslands();
+        whole = null;
         return Frame("changes"u8, json => WriteChanges(json, newFlush));
     }
 
-    /// <summary>The frame that tells everything, as of the last <see cref="Advance"/>.</summary>
-    public byte[] Whole() => Frame("world"u8, WriteWhole);
+    /// <summary>The frame that tells everything, as of the last <see cref="Advance"/>; the same for all who need it until the next.</summary>
+    public byte[] Whole() => whole ??= Frame("world"u8, WriteWhole);
 
     private void NotePeers()
     {
@@ -186,15 +188,22 @@ internal sealed class LiveWorld(WorldState world, TimeProvider clock)
             return;
         json.WriteStartObject("flush");
         json.WriteNumber("number", done.Flush);
-        json.WriteNumber("seconds", done.Seconds);
-        json.WriteNumber("flushMs", done.FlushMs);
-        json.WriteNumber("slowestNewcomerFlushMs", done.SlowestNewcomerFlushMs);
+        WriteDouble(json, "seconds", done.Seconds);
+        WriteDouble(json, "flushMs", done.FlushMs);
+        WriteDouble(json, "slowestNewcomerFlushMs", done.SlowestNewcomerFlushMs);
         json.WriteNumber("newcomers", done.Newcomers);
         json.WriteNumber("splits", done.Splits);
         json.WriteNumber("merges", done.Merges);
         json.WriteNumber("left", done.Left);
         json.WriteNumber("heartbeats", done.Heartbeats);
         json.WriteEndObject();
+    }
+
+    /// <summary>The bus may tell anything, and what is no number is told as none.</summary>
+    private static void WriteDouble(Utf8JsonWriter json, string name, double value)
+    {
+        json.WritePropertyName(name);
+        json.WriteNumber(value);
     }
 
     /// <summary>Centimetres are enough to draw.</summary>

@@ -16,11 +16,16 @@ internal sealed record Island(string Id, JsonEncodedText Json, uint MaxPeers, fl
 
 /// <summary>The islands of the last report. A report replaces the one before as a whole. One thread at a time puts reports in; any thread reads.</summary>
 /// <param name="peers">Who is known.</param>
-internal sealed class IslandBoard(PeerTable peers)
+/// <param name="clock">Tells how old parts are.</param>
+internal sealed class IslandBoard(PeerTable peers, TimeProvider clock)
 {
     private readonly Lock changing = new();
     private volatile Island[] islands = [];
+    // Parts of one list come within moments; those left over from long ago may be another Service's.
+    private static readonly TimeSpan PartsLifetime = TimeSpan.FromSeconds(10);
+
     private long partsOf;
+    private long partsSince;
     private IslandStatusMessage?[] parts = [];
 
     /// <summary>The islands of the last report, in its order.</summary>
@@ -53,8 +58,8 @@ internal sealed class IslandBoard(PeerTable peers)
     {
         lock (changing)
         {
-            if (flush != partsOf || parts.Length != count)
-                (partsOf, parts) = (flush, new IslandStatusMessage?[count]);
+            if (flush != partsOf || parts.Length != count || clock.GetElapsedTime(partsSince) > PartsLifetime)
+                (partsOf, partsSince, parts) = (flush, clock.GetTimestamp(), new IslandStatusMessage?[count]);
             parts[index] = part;
             if (Array.Exists(parts, p => p is null))
                 return false;

@@ -77,4 +77,7 @@ internal sealed class Peer(string id, long arrival)
     }
 
     public void Leave() => gone = true;
+
+    /// <summary>Takes back that it has left; under the lock of <see cref="PeerTable"/>, before anybody else has taken its address.</summary>
+    public void Stay() => gone = false;
 }

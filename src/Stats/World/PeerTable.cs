@@ -9,10 +9,12 @@ namespace Archipelago.Stats.World;
 /// </summary>
 internal sealed class PeerTable
 {
-    private const int LeastCapacity = 64;
+    // Who was announced and never came: with so many, something is wrong, and to forget all costs nobody more than a moment's absence.
+    private const int LeastCapacity = 64, MostAnnounced = 20_000;
 
     private readonly ConcurrentDictionary<string, Peer> byAddress = new(new AddressComparer());
     private readonly Lock changing = new();
+    private readonly Dictionary<string, SessionStamp> announced = new(StringComparer.Ordinal);
 
     // Published whole by a volatile write. Entries below the count are never written again, so that whoever holds a list reads it without a lock.
     private volatile PeerList list = new([], 0);
@@ -39,7 +41,7 @@ internal sealed class PeerTable
                 known.Set(x, y, z, now, timestamp);
                 return known;
             }
-            var peer = new Peer(address, ++arrivals);
+            var peer = new Peer(address, ++arrivals) { Session = announced.Remove(address, out SessionStamp session) ? session : null };
             peer.Set(x, y, z, now, timestamp);
             byAddress[address] = peer;
             Append(peer);
@@ -47,12 +49,23 @@ internal sealed class PeerTable
         }
     }
 
-    /// <summary>Notes which session has an address, where the peer is known and the session the later one.</summary>
+    /// <summary>Notes which session has an address, unless a later one has it: of who is here, or of who was announced and is still to come.</summary>
     public void Belong(ReadOnlySpan<byte> address, SessionStamp session)
     {
         lock (changing)
-            if (TryFind(address, out Peer? peer) && (peer.Session is not { } known || session.CompareTo(known) > 0))
-                peer.Session = session;
+        {
+            if (TryFind(address, out Peer? peer))
+            {
+                if (peer.Session is not { } known || session.CompareTo(known) > 0)
+                    peer.Session = session;
+                return;
+            }
+            if (announced.Count >= MostAnnounced)
+                announced.Clear();
+            string key = Subjects.Text(address);
+            if (!announced.TryGetValue(key, out SessionStamp earlier) || session.CompareTo(earlier) > 0)
+                announced[key] = session;
+        }
     }
 
     /// <summary>Removes the peer of an address, unless it has a later session than the one that departs.</summary>
@@ -79,9 +92,17 @@ internal sealed class PeerTable
                 continue;
             lock (changing)
             {
-                // It may have been heard of, or have left, just now.
-                if (all[i].IsGone || all[i].HeardAt >= timestamp)
+                // It may have left, or been heard of, just now.
+                if (all[i].IsGone)
                     continue;
+                all[i].Leave();
+                // Who writes a heartbeat looks behind a full fence whether the peer is gone. Either that is seen there, or the heartbeat is seen here.
+                Interlocked.MemoryBarrier();
+                if (all[i].HeardAt >= timestamp)
+                {
+                    all[i].Stay();
+                    continue;
+                }
                 Remove(all[i]);
                 removed++;
             }

@@ -30,7 +30,7 @@ internal sealed partial class WorldState
     public WorldState(TimeProvider clock, LogThrottle throttle, ILogger<WorldState> log)
     {
         (this.clock, this.throttle, this.log) = (clock, throttle, log);
-        board = new IslandBoard(Peers);
+        board = new IslandBoard(Peers, clock);
     }
 
     /// <summary>Who is here.</summary>
@@ -79,10 +79,11 @@ internal sealed partial class WorldState
         bool known = Peers.TryFind(token, out Peer? peer);
         if (known)
             peer!.Set(heartbeat.X, heartbeat.Y, heartbeat.Z, now, timestamp);
+        // A full fence between what was written and the look whether anybody is gone; the sweep has one between saying so and its last look at what was written.
+        Interlocked.Increment(ref heartbeats);
         // Who left while this was written has come back.
         if (!known || peer!.IsGone)
             Peers.Add(Subjects.Text(token), heartbeat.X, heartbeat.Y, heartbeat.Z, now, timestamp);
-        Interlocked.Increment(ref heartbeats);
         Interlocked.Increment(ref version);
     }
 
