@@ -28,7 +28,7 @@ public sealed class BusFixture : IAsyncLifetime
         realm = await Realm.StartAsync([values], nats.Url.ToString());
 
         // The second one has little patience.
-        values["HANDSHAKE_TIMEOUT"] = "400";
+        values["HANDSHAKE_TIMEOUT"] = "2000";
         var settings = new Settings("CONNECTOR", [values], new Dictionary<string, string> { ["HTTP_SERVER_HOST"] = "127.0.0.1", ["DENYLIST_URL"] = "", ["ETH_RPC_URL"] = "", ["DRAIN_WINDOW_MS"] = "0" });
         bus = NatsSettings.Connect(settings, nats.Url.ToString(), TimeProvider.System);
         second = ConnectorHost.Build(new HostContext(settings, bus, TimeProvider.System));
