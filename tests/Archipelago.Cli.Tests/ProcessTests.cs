@@ -58,6 +58,10 @@ public class ProcessTests
     [InlineData("bots --count many", "many", null, null)]
     [InlineData("fly", "fly", null, null)]
     [InlineData("replay /nowhere/at/all", "/nowhere/at/all", null, null)]
+    [InlineData("replay /dev/null --compare size=3", "join=METRES", null, null)]
+    [InlineData("replay /dev/null --compare join=80,leave=64", "LeaveDistance", null, null)]
+    [InlineData("record /nowhere/at/all/x", "/nowhere/at/all", null, null)]
+    [InlineData("record /dev/null --nats nonsense://x", "NATS_URL", null, null)]
     [InlineData("up", "SERVICE: LIVEKIT_API_SECRET is not set", "LIVEKIT_API_SECRET", "")]
     [InlineData("up", "SERVICE: LIVEKIT_ISLAND_SIZE is \"x\"; it must be a number.", "LIVEKIT_ISLAND_SIZE", "x")]
     public async Task Bad_input_is_told_in_a_line_with_exit_code_2(string arguments, string message, string? name, string? value)

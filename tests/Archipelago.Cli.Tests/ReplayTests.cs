@@ -8,7 +8,7 @@ public class ReplayTests
     private static async Task<string> RunAsync(string lines)
     {
         using var output = new MemoryStream();
-        await ReplayReader.RunAsync(new MemoryStream(Encoding.UTF8.GetBytes(lines)), new ReplayWorld(output));
+        await ReplayReader.RunAsync(new MemoryStream(Encoding.UTF8.GetBytes(lines)), [new ReplayWorld(output)]);
         return Encoding.UTF8.GetString(output.ToArray());
     }
 

@@ -15,7 +15,7 @@ internal sealed class BadLineException(string message) : Exception(message)
 /// <summary>Reads lines of JSON and does to a world what they say. Members that are not known are passed over.</summary>
 internal static class ReplayReader
 {
-    public static async Task RunAsync(Stream input, ReplayWorld world, CancellationToken cancellationToken = default)
+    public static async Task RunAsync(Stream input, IReadOnlyList<ReplayWorld> worlds, CancellationToken cancellationToken = default)
     {
         PipeReader reader = PipeReader.Create(input, new StreamPipeReaderOptions(bufferSize: 1 << 16));
         long line = 0;
@@ -24,7 +24,7 @@ internal static class ReplayReader
             ReadResult result = await reader.ReadAsync(cancellationToken);
             ReadOnlySequence<byte> buffer = result.Buffer;
             while (TryCutLine(ref buffer, result.IsCompleted, out ReadOnlySequence<byte> text))
-                Take(world, ++line, text);
+                Take(worlds, ++line, text);
             reader.AdvanceTo(buffer.Start, buffer.End);
             if (result.IsCompleted)
                 break;
@@ -47,22 +47,15 @@ internal static class ReplayReader
         return true;
     }
 
-    private static void Take(ReplayWorld world, long number, ReadOnlySequence<byte> text)
+    private static void Take(IReadOnlyList<ReplayWorld> worlds, long number, ReadOnlySequence<byte> text)
     {
         if (IsBlank(text))
             return;
         try
         {
             ReplayLine line = ReplayLine.Parse(text);
-            switch (line.Op)
-            {
-                case "move": world.Move(line.NeedPeer(), line.NeedPosition(), line.Prefers, line.Prefer); break;
-                case "leave": world.Leave(line.NeedPeer()); break;
-                case "flush": world.Flush(); break;
-                case "options": world.SetOptions(line); break;
-                case null: throw new BadLineException("\"op\" is missing; it must be options, move, leave or flush.");
-                default: throw new BadLineException($"\"op\" is \"{line.Op}\"; it must be options, move, leave or flush.");
-            }
+            foreach (ReplayWorld world in worlds)
+                Do(line, world);
         }
         catch (BadLineException e)
         {
@@ -76,6 +69,19 @@ internal static class ReplayReader
         catch (Exception e) when (e is InvalidOperationException or FormatException or ArgumentException)
         {
             throw new BadLineException(e.Message) { Line = number };
+        }
+    }
+
+    private static void Do(in ReplayLine line, ReplayWorld world)
+    {
+        switch (line.Op)
+        {
+            case "move": world.Move(line.NeedPeer(), line.NeedPosition(), line.Prefers, line.Prefer); break;
+            case "leave": world.Leave(line.NeedPeer()); break;
+            case "flush": world.Flush(line.Time); break;
+            case "options": world.SetOptions(line); break;
+            case null: throw new BadLineException("\"op\" is missing; it must be options, move, leave or flush.");
+            default: throw new BadLineException($"\"op\" is \"{line.Op}\"; it must be options, move, leave or flush.");
         }
     }
 
@@ -99,6 +105,7 @@ internal struct ReplayLine
     public double? JoinDistance;
     public double? LeaveDistance;
     public int? MaxIslandSize;
+    public double? Time;
 
     public static ReplayLine Parse(ReadOnlySequence<byte> text)
     {
@@ -134,6 +141,8 @@ internal struct ReplayLine
             LeaveDistance = Number(ref reader, "leaveDistance");
         else if (reader.ValueTextEquals("maxIslandSize"u8))
             MaxIslandSize = Whole(ref reader);
+        else if (reader.ValueTextEquals("time"u8))
+            Time = Number(ref reader, "time");
         else
             reader.Skip();
     }

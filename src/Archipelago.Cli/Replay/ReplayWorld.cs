@@ -5,8 +5,14 @@ using Archipelago.Protocol;
 
 namespace Archipelago.Cli.Replay;
 
+/// <summary>Options that stand whatever a recording says; null for those that do not.</summary>
+/// <param name="Join">The join distance, in metres.</param>
+/// <param name="Leave">The leave distance, in metres.</param>
+/// <param name="Cap">The most members of an island.</param>
+internal sealed record ReplayOverrides(double? Join, double? Leave, int? Cap);
+
 /// <summary>An engine that is driven by names, and writes what each flush did.</summary>
-internal sealed class ReplayWorld(Stream output)
+internal sealed class ReplayWorld
 {
     private sealed record Peer(string Name, PeerHandle Handle, long Added);
 
@@ -14,15 +20,30 @@ internal sealed class ReplayWorld(Stream output)
     private readonly IslandNames names = new(null);
     private readonly Dictionary<string, Peer> peers = new(StringComparer.Ordinal);
     private readonly Dictionary<PeerHandle, Peer> byHandle = [];
-    private readonly Utf8JsonWriter json = new(output, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true });
+    private readonly Stream? output;
+    private readonly Utf8JsonWriter json;
+    private readonly ReplayMeasures? measures;
+    private readonly ReplayOverrides overrides;
     private readonly List<Peer> sorting = [];
     private long flushes;
 
+    /// <summary>Makes an empty one.</summary>
+    /// <param name="output">Where the islands and changes of each flush go, a line of JSON each; null for nowhere.</param>
+    /// <param name="measures">Hears of each flush.</param>
+    /// <param name="overrides">Options that stand whatever the recording says.</param>
+    /// <exception cref="ArgumentException">They do not go together.</exception>
+    public ReplayWorld(Stream? output, ReplayMeasures? measures = null, ReplayOverrides? overrides = null)
+    {
+        (this.output, this.measures, this.overrides) = (output, measures, overrides ?? new ReplayOverrides(null, null, null));
+        json = new Utf8JsonWriter(output ?? Stream.Null, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true });
+        SetOptions(default);
+    }
+
     public void SetOptions(in ReplayLine line) => engine.Options = new IslandOptions
     {
-        JoinDistance = line.JoinDistance ?? engine.Options.JoinDistance,
-        LeaveDistance = line.LeaveDistance ?? engine.Options.LeaveDistance,
-        MaxIslandSize = line.MaxIslandSize ?? engine.Options.MaxIslandSize,
+        JoinDistance = overrides.Join ?? line.JoinDistance ?? engine.Options.JoinDistance,
+        LeaveDistance = overrides.Leave ?? line.LeaveDistance ?? engine.Options.LeaveDistance,
+        MaxIslandSize = overrides.Cap ?? line.MaxIslandSize ?? engine.Options.MaxIslandSize,
     };
 
     public void Move(string name, in Position position, bool prefers, string? prefer)
@@ -49,12 +70,21 @@ internal sealed class ReplayWorld(Stream output)
         engine.Remove(peer.Handle);
     }
 
-    public void Flush()
+    /// <summary>Flushes, and tells what it did.</summary>
+    /// <param name="time">When it was, in Unix milliseconds; null when nobody says.</param>
+    public void Flush(double? time)
     {
         flushes++;
         IslandChange[] changes = engine.Flush().Changes.ToArray();
         engine.PublishSnapshot();
         using IslandSnapshot snapshot = engine.AcquireSnapshot();
+        measures?.Note(snapshot, changes, time);
+        if (output is not null)
+            Write(output, snapshot, changes);
+    }
+
+    private void Write(Stream to, IslandSnapshot snapshot, IslandChange[] changes)
+    {
         json.WriteStartObject();
         json.WriteNumber("flush", flushes);
         json.WriteStartArray("islands");
@@ -68,7 +98,7 @@ internal sealed class ReplayWorld(Stream output)
         json.WriteEndObject();
         json.Flush();
         json.Reset();
-        output.WriteByte((byte)'\n');
+        to.WriteByte((byte)'\n');
     }
 
     private void WriteIsland(IslandSnapshot snapshot, in IslandInfo island)

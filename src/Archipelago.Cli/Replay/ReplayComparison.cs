@@ -1,0 +1,61 @@
+using System.Globalization;
+using System.Text;
+
+namespace Archipelago.Cli.Replay;
+
+/// <summary>Sets what people would have noticed of a day under some options beside what they did notice.</summary>
+internal static class ReplayComparison
+{
+    /// <summary>Reads options such as <c>join=48,leave=64,cap=150</c>, each optional.</summary>
+    /// <returns>Null and what is wrong with the text, or the options.</returns>
+    public static (ReplayOverrides? Options, string? Fault) Parse(string text)
+    {
+        double? join = null, leave = null;
+        int? cap = null;
+        foreach (string part in text.Split(',', StringSplitOptions.TrimEntries))
+        {
+            string[] pair = part.Split('=', 2, StringSplitOptions.TrimEntries);
+            bool isNumber = pair.Length == 2 && double.TryParse(pair[1], NumberStyles.Float, CultureInfo.InvariantCulture, out double number) && double.IsFinite(number) && number > 0;
+            double value = isNumber ? double.Parse(pair[1], CultureInfo.InvariantCulture) : 0;
+            switch (pair[0])
+            {
+                case "join" when isNumber: join = value; break;
+                case "leave" when isNumber: leave = value; break;
+                case "cap" when isNumber && value is >= 1 and <= int.MaxValue && value == Math.Floor(value): cap = (int)value; break;
+                default: return (null, $"\"{part}\" is no option to compare with; it must be join=METRES, leave=METRES or cap=PEOPLE, several separated by commas.");
+            }
+        }
+        return (new ReplayOverrides(join, leave, cap), null);
+    }
+
+    /// <summary>A table for people.</summary>
+    /// <param name="columns">What each column is called, and what it holds.</param>
+    public static string Table(IReadOnlyList<(string Name, ReplayMeasures Measures)> columns)
+    {
+        (string Label, Func<ReplayMeasures, string> Value)[] rows =
+        [
+            ("flushes", m => Text(m.Flushes, "0")),
+            ("people, mean", m => Text(m.People, "0.#")),
+            ("islands, mean", m => Text(m.Islands, "0.#")),
+            ("biggest island, most", m => Text(m.BiggestIsland, "0")),
+            ("moves to another island, a person an hour", m => Text(m.MovesAPersonAnHour, "0.###")),
+            ("near neighbours in the same island", m => double.IsNaN(m.Together) ? "-" : Text(m.Together * 100, "0.0") + " %"),
+        ];
+        int label = rows.Max(r => r.Label.Length);
+        int width = Math.Max(14, columns.Max(c => c.Name.Length) + 2);
+        var table = new StringBuilder().Append(' ', label);
+        foreach ((string name, _) in columns)
+            table.Append(name.PadLeft(width));
+        table.AppendLine();
+        foreach ((string text, Func<ReplayMeasures, string> value) in rows)
+        {
+            table.Append(text.PadRight(label));
+            foreach ((_, ReplayMeasures measures) in columns)
+                table.Append(value(measures).PadLeft(width));
+            table.AppendLine();
+        }
+        return table.ToString();
+    }
+
+    private static string Text(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
+}
