@@ -7,6 +7,7 @@ var root = new RootCommand("Archipelago: groups moving people into islands, and 
     UpCommand.Create(),
     BotsCommand.Create(),
     ReplayCommand.Create(), RecordCommand.Create(),
+    TopCommand.Create(),
     LoadCommand.Create(),
 };
 ParseResult parsed = root.Parse(args);
