@@ -127,17 +127,17 @@ public sealed class MapTests(BrowserFixture fixture, ITestOutputHelper output) :
     [Fact]
     public async Task The_map_shows_the_people_that_the_API_knows_and_follows_one()
     {
-        var values = new Dictionary<string, string> { ["ARCHIPELAGO_FLUSH_FREQUENCY"] = "0.5", ["LIVEKIT_ISLAND_SIZE"] = "30" };
+        var values = new Dictionary<string, string> { ["ARCHIPELAGO_FLUSH_FREQUENCY"] = "0.5", ["LIVEKIT_ISLAND_SIZE"] = "36" };
         foreach (string scope in (string[])["SERVICE", "CONNECTOR", "STATS", "REALM_PROVIDER"])
             values[scope + "__HTTP_SERVER_PORT"] = "0";
         await using Realm realm = await Realm.StartAsync([values]);
         using var ending = new CancellationTokenSource();
-        Task bots = Swarm.RunAsync(new SwarmOptions(realm.WebSocket, 150, Timeout.InfiniteTimeSpan, Seed: 4), new SwarmProgress(), ending.Token);
+        Task bots = Swarm.RunAsync(new SwarmOptions(realm.WebSocket, 300, Timeout.InfiniteTimeSpan, Seed: 4), new SwarmProgress(), ending.Token);
         using var http = new HttpClient();
         async Task<JsonElement> ApiAsync(string path) => JsonDocument.Parse(await http.GetStringAsync(new Uri(realm.Stats, path))).RootElement;
 
         await page.GotoAsync(new Uri(realm.Stats, "/map").ToString());
-        await Eventually.TrueAsync(async () => await TextAsync("#people") == "150");
+        await Eventually.TrueAsync(async () => await TextAsync("#people") == "300");
         await Eventually.TrueAsync(async () => await TextAsync("#islands") == (await ApiAsync("/islands")).GetProperty("islands").GetArrayLength().ToString(CultureInfo.InvariantCulture));
         Assert.Equal("live", await TextAsync("#state"));
         await Eventually.TrueAsync(async () => await TextAsync("#heartbeats") is { } rate && double.TryParse(rate, out double beats) && beats > 50);
@@ -163,7 +163,10 @@ public sealed class MapTests(BrowserFixture fixture, ITestOutputHelper output) :
         Assert.Equal(member, await TextAsync("#details h2"));
         await page.Keyboard.PressAsync("Escape");
         await Eventually.TrueAsync(() => page.Locator("#details").IsHiddenAsync());
-        await page.Keyboard.PressAsync("f");
+        await page.FillAsync("#query", "");
+        await page.ClickAsync("#fit");
+        await page.Mouse.MoveAsync(600, 420);
+        await page.Mouse.WheelAsync(0, -180);
         await Eventually.TrueAsync(async () => await NumberAsync("liveMap.frames") > 50);
         await ShotAsync(page, "map");
         await ending.CancelAsync();

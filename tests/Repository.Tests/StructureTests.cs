@@ -57,7 +57,7 @@ public partial class StructureTests
     public void Every_project_is_in_the_solution()
     {
         string solution = Read("Archipelago.slnx");
-        foreach (string folder in (string[])["src", "tests", "benchmarks"])
+        foreach (string folder in (string[])["src", "tests", "benchmarks", "samples"])
             foreach (string file in Directory.EnumerateFiles(Path.Combine(Root, folder), "*.csproj", SearchOption.AllDirectories).Where(f => !f.Contains("/bin/", StringComparison.Ordinal)))
                 Assert.Contains(Path.GetRelativePath(Root, file).Replace('\\', '/'), solution, StringComparison.Ordinal);
     }

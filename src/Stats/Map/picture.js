@@ -120,7 +120,7 @@ export class Picture {
       if (size < 6 && island !== chosen) {
         // From afar an island is a spot, and all of one colour are drawn at once.
         const spots = this.spots[full ? colours : island.colour]
-        spots.push(camera.toScreenX(island.x), camera.toScreenY(island.z), size + padding + 1)
+        spots.push(camera.toScreenX(island.x), camera.toScreenY(island.z), size + padding + 4)
         continue
       }
       context.beginPath()
