@@ -107,4 +107,48 @@ public partial class StructureTests
             Assert.Contains($" {test.Groups[2].Value}(", tests, StringComparison.Ordinal);
         }
     }
+
+    [GeneratedRegex("""public const string \w+ = "((?:peer|engine)\.[^"]+)";""")]
+    private static partial Regex SubjectDefined();
+
+    [Fact]
+    public void Every_subject_of_the_bus_is_described()
+    {
+        string[] subjects = [.. SubjectDefined().Matches(Read("src", "Archipelago.Protocol", "Subjects.cs")).Select(m => m.Groups[1].Value)];
+        Assert.InRange(subjects.Length, 10, 30);
+        string[] described = [.. SubjectDescribed().Matches(Read("docs", "protocol.md")).Select(m => Placeholder().Replace(m.Groups[1].Value, "*"))];
+        Assert.Empty(subjects.Except(described));
+        Assert.Empty(described.Except(subjects));
+    }
+
+    [GeneratedRegex("^\\| `((?:peer|engine)\\.[^`]+)` \\|", RegexOptions.Multiline)]
+    private static partial Regex SubjectDescribed();
+
+    [GeneratedRegex("<[a-z]+>")]
+    private static partial Regex Placeholder();
+
+    [GeneratedRegex("`((?:archipelago|dcl|nats)_[a-z_]+)`")]
+    private static partial Regex MetricNamed();
+
+    [Fact]
+    public void Metrics_that_the_documents_name_are_those_of_the_code()
+    {
+        string code = string.Join('\n', SourceFiles.Select(File.ReadAllText));
+        foreach (string document in (string[])["operations.md", "configuration.md", "bus.md", "security.md"])
+            foreach (Match metric in MetricNamed().Matches(Read("docs", document)))
+                Assert.True(code.Contains($"\"{metric.Groups[1].Value}\"", StringComparison.Ordinal), $"{document} names {metric.Groups[1].Value}, which nothing measures.");
+    }
+
+    [Fact]
+    public async Task Pictures_of_measurements_are_drawn_from_the_results_that_are_filed()
+    {
+        string drawn = Directory.CreateTempSubdirectory("plots").FullName, configuration = new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name;
+        string benchmarks = Path.Combine(Root, "benchmarks", "Archipelago.Benchmarks", "bin", configuration, "net10.0", "Archipelago.Benchmarks.dll");
+        await Dotnet.RunAsync(Root, benchmarks, "bench", "plots", "--to", drawn);
+        string[] pictures = Directory.GetFiles(drawn);
+        Assert.NotEmpty(pictures);
+        foreach (string picture in pictures)
+            Assert.True(File.ReadAllText(picture) == Read("docs", "images", Path.GetFileName(picture)), $"docs/images/{Path.GetFileName(picture)} is not up to date: ./run.sh bench plots");
+        Directory.Delete(drawn, recursive: true);
+    }
 }
