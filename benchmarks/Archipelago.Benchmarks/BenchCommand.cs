@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using System.Text.RegularExpressions;
+using Archipelago.Benchmarks.Crowds;
 using Archipelago.Benchmarks.Nats;
 using Archipelago.Benchmarks.Plots;
 using Archipelago.Benchmarks.Probes;
@@ -28,7 +29,7 @@ internal static partial class BenchCommand
     {
         var names = new Argument<string[]>("NAME") { Description = string.Join("; ", All.Select(b => $"{b.Key}: {b.Value.What}")), Arity = ArgumentArity.ZeroOrMore };
         var results = new Option<string>("--results") { Description = "Folder for the results.", DefaultValueFactory = _ => Path.Combine("benchmarks", "results") };
-        var command = new Command("bench", "Runs measurements, all or by name, and files the results by processor.") { names, results, PlotsCommand.Create(results) };
+        var command = new Command("bench", "Runs measurements, all or by name, and files the results by processor.") { names, results, PlotsCommand.Create(results), CrowdCommands.CreateBench(results, Processor) };
         command.SetAction(parsed =>
         {
             string[] wanted = parsed.GetValue(names) is { Length: > 0 } given ? given : [.. All.Keys];

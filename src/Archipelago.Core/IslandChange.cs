@@ -11,6 +11,9 @@ public enum IslandChangeCause
 
     /// <summary>The peer's island merged into another, which existed before.</summary>
     Merge,
+
+    /// <summary>The peer, a member of a crowd larger than an island, was moved to the island of its neighbours.</summary>
+    Crowd,
 }
 
 /// <summary>One peer's island after a flush differs from the one last told.</summary>

@@ -27,6 +27,8 @@ public sealed partial class IslandEngine
         TakeNewcomers();
         world.EnsureCapacity(world.Map.Count + newcomers.Count);
         neighbours.Prepare(world, rules);
+        ListLarge(rules);
+        world.Turn = (int)crowds.State.Turn;
         EmbodyNewcomers();
         TakeMoves(newcomersOnly);
         ForgetRemoved(rules);
@@ -46,6 +48,9 @@ public sealed partial class IslandEngine
         gathering.Run(world, rules, newcomers.Span);
         ActivateNewcomers();
         merges.Run(world, rules, newcomers.Span, newcomersOnly);
+        crowds.Clear();
+        if (!newcomersOnly && rules.Crowds == CrowdPolicy.Coherent)
+            SortCrowds(rules);
         world.NumberNewIslands();
         if (newcomersOnly)
             NoLongerFresh();
@@ -188,6 +193,24 @@ public sealed partial class IslandEngine
             neighbours.Expose(world, island);
     }
 
+    /// <summary>Sees to it that islands that may be part of a crowd are listed, where it matters.</summary>
+    private void ListLarge(IslandOptions rules)
+    {
+        int from = rules.Crowds == CrowdPolicy.Coherent ? Math.Max(2, (rules.MaxIslandSize / 2) + 1) : int.MaxValue;
+        if (world.LargeFrom == from)
+            return;
+        world.LargeFrom = from;
+        for (int index = 0; index < world.IslandTop; index++)
+            world.NoteSize(index);
+    }
+
+    private void SortCrowds(IslandOptions rules)
+    {
+        crowds.Run(world, rules);
+        if (neighbours.HasActive)
+            merges.Run(world, rules, default, newcomersOnly: false);
+    }
+
     /// <summary>Under other rules every edge and every circle has to be drawn anew.</summary>
     private void DoubtEverything()
     {
@@ -266,7 +289,7 @@ public sealed partial class IslandEngine
                 bool whole = SplitPass.Prove(world, index, rules.LeaveDistance);
                 System.Diagnostics.Debug.Assert(whole, "a merge lays an edge within the join distance, and all others were measured before");
             }
-            island.Pending = Pending.None;
+            island.Pending &= Pending.Large;
         }
         world.Touched.Clear();
         world.Departed = 0;
@@ -286,6 +309,7 @@ public sealed partial class IslandEngine
                 continue;
             world.Announced[body] = to;
             IslandChangeCause cause = from == 0 ? IslandChangeCause.Newcomer
+                : crowds.WasMoved(body) ? IslandChangeCause.Crowd
                 : world.Islands[index].SplitAt == flushes ? IslandChangeCause.Split
                 : IslandChangeCause.Merge;
             int slot = world.Map.SlotOf(body);

@@ -1,4 +1,5 @@
 using Archipelago.Core.Internals;
+using Archipelago.Core.Internals.Crowds;
 
 namespace Archipelago.Core;
 
@@ -25,6 +26,7 @@ public sealed partial class IslandEngine : IDisposable
     private readonly SplitPass splits;
     private readonly Gathering gathering;
     private readonly MergePass merges;
+    private readonly CrowdPass crowds;
     private readonly SnapshotPool snapshots = new();
     private readonly Pool<int> newcomers = new();
     private readonly Pool<ulong> newcomerKeys = new();
@@ -57,6 +59,7 @@ public sealed partial class IslandEngine : IDisposable
         splits = new SplitPass(peers, neighbours);
         gathering = new Gathering(peers, sorting);
         merges = new MergePass(peers, neighbours, gathering, sorting);
+        crowds = new CrowdPass(peers, neighbours);
     }
 
     /// <summary>The rules. A new record holds from the next flush on; any thread may set it.</summary>

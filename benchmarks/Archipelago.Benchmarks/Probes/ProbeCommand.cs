@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Archipelago.Benchmarks.Crowds;
 using Archipelago.Benchmarks.Nats;
 using Archipelago.Core;
 
@@ -7,7 +8,7 @@ namespace Archipelago.Benchmarks.Probes;
 /// <summary><c>probe</c>: whole runs of the engine, on made or given worlds.</summary>
 internal static class ProbeCommand
 {
-    public static Command Create() => new("probe", "Runs a whole world and prints one line of JSON.") { CreateFlush(), CreateMoves(), CreateNats() };
+    public static Command Create() => new("probe", "Runs a whole world and prints one line of JSON.") { CreateFlush(), CreateMoves(), CreateNats(), CrowdCommands.CreateProbe() };
 
     private static Command CreateMoves()
     {

@@ -1,3 +1,5 @@
+using Archipelago.Core.Internals.Crowds;
+
 namespace Archipelago.Core.Internals;
 
 /// <summary>
@@ -22,6 +24,7 @@ internal sealed class MergePass(PeerTable peers, NeighbourIndex neighbours, Gath
     private readonly Pool<ulong> pairKeys = new();
     private readonly Pool<int> pairs = new();
     private readonly PreferenceCounter preferences = new(peers);
+    private readonly ContactGroups gatherings = new();
     private int[] rankOf = [];
     private int[] mergedInto = [];
     private long[] preferredBy = [];
@@ -46,10 +49,13 @@ internal sealed class MergePass(PeerTable peers, NeighbourIndex neighbours, Gath
             }
             if (contacts.Count == 0)
                 continue;
+            neighbours.ForgetContacts(contacts.Span);
+            Prepare(world);
+            if (rules.Crowds == CrowdPolicy.Coherent)
+                PlaceByNeighbours(world, rules, newcomers);
             Rank(world);
             SortPairs(world);
             MergeInOrder(world, rules.MaxIslandSize, newcomersOnly);
-            neighbours.ForgetContacts(contacts.Span);
         }
         while (!complete);
     }
@@ -66,8 +72,7 @@ internal sealed class MergePass(PeerTable peers, NeighbourIndex neighbours, Gath
         neighbours.ReleaseScratch();
     }
 
-    /// <summary>Numbers the islands in contact from 0: larger first, then older.</summary>
-    private void Rank(World world)
+    private void Prepare(World world)
     {
         if (rankOf.Length < world.IslandTop)
         {
@@ -75,11 +80,45 @@ internal sealed class MergePass(PeerTable peers, NeighbourIndex neighbours, Gath
             mergedInto = new int[world.Islands.Length];
             preferredBy = new long[world.Islands.Length];
         }
-        involved.Clear();
         foreach (ref readonly Contact contact in contacts.Span)
         {
-            rankOf[contact.IslandA] = rankOf[contact.IslandB] = -1;
+            mergedInto[contact.IslandA] = contact.IslandA;
+            mergedInto[contact.IslandB] = contact.IslandB;
         }
+    }
+
+    /// <summary>
+    /// Where those who touch do not all fit together, a newcomer goes to the island that has room and most of its nearest neighbours, in the order in which newcomers were added. Where
+    /// they do, all of them merge whatever comes first.
+    /// </summary>
+    private void PlaceByNeighbours(World world, IslandOptions rules, ReadOnlySpan<int> newcomers)
+    {
+        if (newcomers.Length == 0)
+            return;
+        gatherings.Sum(world, contacts.Span);
+        foreach (int newcomer in newcomers)
+        {
+            int island = world.Bodies[newcomer].Island;
+            if (world.Islands[island].Count > 1 || gatherings.SizeAround(island) <= rules.MaxIslandSize)
+                continue;
+            int onto = neighbours.FindCompany(world, peers, newcomer);
+            if (onto < 0)
+                continue;
+            int target = world.Bodies[onto].Island;
+            world.Absorb(target, island, onto, newcomer);
+            mergedInto[island] = target;
+        }
+        gatherings.Clear();
+        foreach (ref Contact contact in contacts.Span)
+            contact = contact with { IslandA = Find(contact.IslandA), IslandB = Find(contact.IslandB) };
+    }
+
+    /// <summary>Numbers the islands in contact from 0: larger first, then older.</summary>
+    private void Rank(World world)
+    {
+        involved.Clear();
+        foreach (ref readonly Contact contact in contacts.Span)
+            rankOf[contact.IslandA] = rankOf[contact.IslandB] = -1;
         foreach (ref readonly Contact contact in contacts.Span)
         {
             Involve(contact.IslandA);
@@ -93,7 +132,6 @@ internal sealed class MergePass(PeerTable peers, NeighbourIndex neighbours, Gath
         {
             rankOf[involved.Span[i]] = i;
             preferredBy[involved.Span[i]] = preferences.PreferredBy(world, involved.Span[i]);
-            mergedInto[involved.Span[i]] = involved.Span[i];
         }
     }
 

@@ -37,6 +37,12 @@ internal sealed class NeighbourIndex
     private const int Absent = -2;
     private const int FarthestSquare = 1 << 28;
 
+    /// <summary>Neighbours that a newcomer chooses by.</summary>
+    private const int Company = 10;
+
+    /// <summary>Squares that are gone through for a box at most.</summary>
+    private const int MostSquares = 400;
+
     /// <summary>More than rounding can add to the distance from a square.</summary>
     private const double SquareMargin = 1.0001;
 
@@ -146,6 +152,138 @@ internal sealed class NeighbourIndex
             body = world.Bodies[body].Next;
         }
         while (body != first);
+    }
+
+    /// <summary>True while somebody is to look around.</summary>
+    public bool HasActive => firstActive < active.Length;
+
+    /// <summary>A member has been taken over by another island where it stands: it looks around at the next search, unless its new island is full.</summary>
+    public void Reassigned(World world, int body)
+    {
+        if (world.Islands[world.Bodies[body].Island].Count >= cap)
+            Remove(body);
+        else
+            LeaveCircle(world, body, world.Bodies[body].At);
+    }
+
+    /// <summary>
+    /// An island has given members to others. Islands that were too large for it may fit now, so its circles may be void: then everybody in it looks around. As a rule there is no such
+    /// island near, and then nobody need.
+    /// </summary>
+    /// <param name="world">The world.</param>
+    /// <param name="island">The island.</param>
+    /// <param name="before">Members that it had.</param>
+    /// <param name="box">Where its members are.</param>
+    public void Shrunk(World world, int island, int before, in Box box)
+    {
+        int now = world.Islands[island].Count;
+        // Two circles and the distance between them, and the way from a circle's centre to its owner.
+        double reach = joinDistance + (3 * largest);
+        if (IsSmall(now) || AnySmallNear(world, island, box, reach, cap - before + 1, cap - now))
+        {
+            Expose(world, island);
+            return;
+        }
+        if (before < cap)
+            return;
+        // It was full, and kept out of here.
+        int first = world.Islands[island].First, body = first;
+        do
+        {
+            Place(body, world.Bodies[body].At, small: false);
+            nodes[body].Clear.Radius = (float)(largest * RoundingMargin);
+            body = world.Bodies[body].Next;
+        }
+        while (body != first);
+    }
+
+    /// <summary>True when somebody of another, small island of such a size stands within a distance of an island's box, or it is too large to tell.</summary>
+    public bool AnySmallNear(World world, int island, in Box box, double distance, int atLeast, int atMost)
+    {
+        if (atLeast > atMost)
+            return false;
+        if (!TrySquares(box, distance, out Squares squares))
+            return true;
+        for (int row = squares.South; row <= squares.North; row++)
+            for (int column = squares.West; column <= squares.East; column++)
+                for (int other = heads[Bucket(column, row)]; other >= 0; other = nodes[other].Next)
+                    if (world.Bodies[other].Island is var index && index >= 0 && index != island
+                        && world.Islands[index].Count is var size && size >= atLeast && size <= atMost && box.IsNear(world.Bodies[other].At, distance))
+                        return true;
+        return false;
+    }
+
+    /// <summary>Adds the small islands of which somebody stands within a distance of a box to a crowd; none where it is too large to tell.</summary>
+    public void VisitSmallNear(World world, in Box box, double distance, Crowds.CrowdFinder crowd)
+    {
+        if (!TrySquares(box, distance, out Squares squares))
+            return;
+        for (int row = squares.South; row <= squares.North; row++)
+            for (int column = squares.West; column <= squares.East; column++)
+                for (int other = heads[Bucket(column, row)]; other >= 0; other = nodes[other].Next)
+                    if (world.Bodies[other].Island >= 0 && box.IsNear(world.Bodies[other].At, distance))
+                        crowd.Add(world.Bodies[other].Island);
+    }
+
+    /// <summary>
+    /// The nearest member of the island in which most of a newcomer's ten nearest within the join distance are, of those whose islands have room; a draw goes to the island of the nearest.
+    /// -1 when nobody is near. Who is equally near counts in the order of adding.
+    /// </summary>
+    public int FindCompany(World world, PeerTable peers, int body)
+    {
+        Span<(double Apart, int Body)> nearest = stackalloc (double, int)[Company];
+        int count = 0, island = world.Bodies[body].Island;
+        Point at = world.Bodies[body].At;
+        int column = Coordinate(at.X), row = Coordinate(at.Z);
+        for (int i = 0; i < 9; i++)
+        {
+            int bucket = Bucket(column + Around[i], row + Around[9 + i]);
+            // Squares that share a bucket would be gone through twice.
+            bool seen = false;
+            for (int before = 0; before < i && !seen; before++)
+                seen = Bucket(column + Around[before], row + Around[9 + before]) == bucket;
+            for (int side = 0; side < 2 && !seen; side++)
+            {
+                for (int other = heads[bucket + side]; other >= 0; other = nodes[other].Next)
+                {
+                    int otherIsland = world.Bodies[other].Island;
+                    double apart = at.SquaredDistance(world.Bodies[other].At);
+                    if (otherIsland == island || apart > joinDistance * joinDistance || world.Islands[otherIsland].Count >= cap
+                        || (count == Company && !IsNearer(world, peers, apart, other, nearest[count - 1])))
+                        continue;
+                    int to = count < Company ? count++ : Company - 1;
+                    for (; to > 0 && IsNearer(world, peers, apart, other, nearest[to - 1]); to--)
+                        nearest[to] = nearest[to - 1];
+                    nearest[to] = (apart, other);
+                }
+            }
+        }
+        int best = -1, most = 0;
+        for (int i = 0; i < count; i++)
+        {
+            int same = 0;
+            foreach ((_, int other) in nearest[..count])
+                same += world.Bodies[other].Island == world.Bodies[nearest[i].Body].Island ? 1 : 0;
+            if (same > most)
+                (most, best) = (same, nearest[i].Body);
+        }
+        return best;
+    }
+
+    private static bool IsNearer(World world, PeerTable peers, double apart, int body, (double Apart, int Body) than) =>
+        apart != than.Apart ? apart < than.Apart : peers.AddOrder(world.Map.SlotOf(body)) < peers.AddOrder(world.Map.SlotOf(than.Body));
+
+    private readonly record struct Squares(int West, int South, int East, int North);
+
+    /// <summary>The squares that hold the circles of all who stand within a distance of a box; false when they are too many, or too far out to be counted.</summary>
+    private bool TrySquares(in Box box, double distance, out Squares squares)
+    {
+        double margin = distance + largest;
+        double west = Math.Floor((box.West - margin) * perMetre), east = Math.Floor((box.East + margin) * perMetre);
+        double south = Math.Floor((box.South - margin) * perMetre), north = Math.Floor((box.North + margin) * perMetre);
+        bool counted = Math.Max(Math.Max(-west, east), Math.Max(-south, north)) <= FarthestSquare && (east - west + 1) * (north - south + 1) <= MostSquares;
+        squares = counted ? new Squares((int)west, (int)south, (int)east, (int)north) : default;
+        return counted;
     }
 
     /// <summary>The peer is in no island any more, or in one without room.</summary>

@@ -19,6 +19,52 @@ internal enum Pending : byte
 
     /// <summary>Created by the running flush of newcomers: whoever is in it has been told of no island yet.</summary>
     Fresh = 8,
+
+    /// <summary>Listed in <see cref="World.Large"/>; nothing that has to be done.</summary>
+    Large = 16,
+}
+
+/// <summary>An island of so many members that it may be part of a crowd, and the box in which its members stood when it was last looked at.</summary>
+/// <param name="Index">The island.</param>
+/// <param name="Order">Its place in the order of creation, by which it is known that the entry is of the island that has the index now.</param>
+internal record struct LargeIsland(int Index, long Order)
+{
+    /// <summary>Where its members were.</summary>
+    public Box Box;
+
+    /// <summary>Where its box began in x when the list was last sorted.</summary>
+    public float SortedBy;
+
+    /// <summary>True once its box has been drawn.</summary>
+    public bool IsDrawn;
+
+    /// <summary>True when others may be near that do not fit with it.</summary>
+    public bool IsCrowded;
+}
+
+/// <summary>A rectangle of the ground.</summary>
+internal record struct Box(float West, float South, float East, float North)
+{
+    /// <summary>Holds nothing.</summary>
+    public static Box Empty => new(float.PositiveInfinity, float.PositiveInfinity, float.NegativeInfinity, float.NegativeInfinity);
+
+    /// <summary>Grows so that it holds this.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Add(Point point)
+    {
+        West = Math.Min(West, point.X);
+        East = Math.Max(East, point.X);
+        South = Math.Min(South, point.Z);
+        North = Math.Max(North, point.Z);
+    }
+
+    /// <summary>False when nothing in the one is within this distance, along either axis, of anything in the other.</summary>
+    public readonly bool IsNear(in Box other, double distance) =>
+        (double)West - other.East <= distance && (double)other.West - East <= distance && (double)South - other.North <= distance && (double)other.South - North <= distance;
+
+    /// <summary>The same for a point.</summary>
+    public readonly bool IsNear(Point point, double distance) =>
+        West - (double)point.X <= distance && point.X - (double)East <= distance && South - (double)point.Z <= distance && point.Z - (double)North <= distance;
 }
 
 /// <summary>One island as the flush keeps it. Its members form a ring through <see cref="Body.Next"/> and a tree through <see cref="Body.Parent"/>.</summary>
@@ -37,6 +83,9 @@ internal struct Island
     public int Count;
 
     public Pending Pending;
+
+    /// <summary>The turn (<see cref="World.Turn"/>) in which it was made, or somebody came to it who is new in the world.</summary>
+    public int FedAt;
 
     /// <summary>The flush in which this came off another island; 0 when it never did.</summary>
     public long SplitAt;
@@ -131,6 +180,15 @@ internal sealed class World
     /// <summary>Bodies that came to an island, perhaps more than once; the announcement goes through them.</summary>
     public readonly Pool<int> Reassigned = new();
 
+    /// <summary>Islands with at least <see cref="LargeFrom"/> members, and some that had; see <see cref="LargeIsland.Order"/>.</summary>
+    public readonly Pool<LargeIsland> Large = new();
+
+    /// <summary>From how many members an island is listed as large.</summary>
+    public int LargeFrom = int.MaxValue;
+
+    /// <summary>Flushes of everybody so far.</summary>
+    public int Turn;
+
     /// <summary>Islands created since numbers were last given.</summary>
     private readonly Pool<int> created = new();
 
@@ -223,6 +281,8 @@ internal sealed class World
         permuter.Apply(Islands, old);
         foreach (ref int touched in Touched.Span)
             touched = renamed[touched];
+        foreach (ref LargeIsland large in Large.Span)
+            large.Index = renamed[large.Index];
         System.Diagnostics.Debug.Assert(named == IslandCount && created.Count == 0, "every island has a member, and all are numbered between flushes");
         IslandTop = named;
         freeIslandCount = 0;
@@ -235,7 +295,7 @@ internal sealed class World
         if (index >= Islands.Length)
             Array.Resize(ref Islands, Islands.Length * 2);
         // An index that was freed and is used again may still be on the list of touched islands.
-        Islands[index] = new Island { Order = nextOrder++, First = body, Count = 1, Pending = Islands[index].Pending & Pending.Listed };
+        Islands[index] = new Island { Order = nextOrder++, First = body, Count = 1, FedAt = Turn, Pending = Islands[index].Pending & Pending.Listed };
         IslandCount++;
         Bodies[body].Island = index;
         Bodies[body].Next = Previous[body] = body;
@@ -266,6 +326,18 @@ internal sealed class World
         Bodies[body].Island = index;
         island.Count++;
         Reassigned.Add(body);
+        NoteSize(index);
+    }
+
+    /// <summary>Lists an island that has become large.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void NoteSize(int index)
+    {
+        ref Island island = ref Islands[index];
+        if (island.Count < LargeFrom || (island.Pending & Pending.Large) != 0)
+            return;
+        island.Pending |= Pending.Large;
+        Large.Add(new LargeIsland(index, island.Order));
     }
 
     /// <summary>Takes a body out of its island's ring; the island disappears with its last member.</summary>
@@ -310,6 +382,8 @@ internal sealed class World
         Bodies[tail].Next = first;
         Previous[first] = tail;
         into.Count += Islands[absorbed].Count;
+        into.FedAt = Math.Max(into.FedAt, Islands[absorbed].FedAt);
+        NoteSize(target);
         // A tree that was to be built again lends that to the whole.
         Touch(target, Pending.Measure | (Islands[absorbed].Pending & (Pending.Measure | Pending.Rebuild)));
         Release(absorbed);

@@ -1,0 +1,196 @@
+namespace Archipelago.Core.Internals.Crowds;
+
+/// <summary>
+/// Finds the islands of crowds: those that others are near who do not fit with them.
+/// </summary>
+/// <remarks>
+/// Of two islands that do not fit together one is large: it has more than half the cap. Large islands are listed as they come to be (<see cref="World.Large"/>). Each is looked
+/// at in one flush of <see cref="Turns"/>: a box is drawn around its members, and it counts as crowded while another large island's box is near, or people of a small one are.
+/// Boxes are coarse and may be some flushes old, so what is found is a guess: who is in a crowd for nothing costs time, who is missed waits. Nothing that must hold depends on it.
+/// A world without large islands costs nothing here.
+/// </remarks>
+internal sealed class CrowdFinder(NeighbourIndex neighbours)
+{
+    /// <summary>Flushes in which everything is looked at once.</summary>
+    public const int Turns = 8;
+
+    private readonly Pool<int> islands = new();
+    private readonly Pool<long> ages = new();
+    private int[] localOf = [];
+    private int sorted;
+    private float slack;
+    private float widest;
+
+    /// <summary>The islands of crowds, oldest first, by index.</summary>
+    public ReadOnlySpan<int> Islands => islands.Span;
+
+    /// <summary>The place of an island in <see cref="Islands"/>; -1 when it is in no crowd.</summary>
+    public int LocalOf(int island) => localOf[island];
+
+    /// <summary>Looks for crowds.</summary>
+    public void Run(World world, IslandOptions rules, long turn)
+    {
+        Forget();
+        Compact(world);
+        if (world.Large.Count == 0)
+            return;
+        if (turn % Turns == 0)
+            Sort(world);
+        Draw(world, turn);
+        Judge(world, rules, turn);
+        Collect(world, rules);
+    }
+
+    /// <summary>Drops what the last run found.</summary>
+    public void Forget()
+    {
+        foreach (int island in islands.Span)
+            if (island < localOf.Length)
+                localOf[island] = -1;
+        islands.Clear();
+    }
+
+    /// <summary>Drops islands that are gone or not large any more. The others keep their order.</summary>
+    private void Compact(World world)
+    {
+        int kept = 0, keptSorted = 0;
+        Span<LargeIsland> all = world.Large.Span;
+        for (int i = 0; i < all.Length; i++)
+        {
+            LargeIsland entry = all[i];
+            if (entry.Index >= world.IslandTop || world.Islands[entry.Index].Order != entry.Order || world.Islands[entry.Index].Count == 0)
+                continue;
+            if (world.Islands[entry.Index].Count < world.LargeFrom)
+            {
+                world.Islands[entry.Index].Pending &= ~Pending.Large;
+                continue;
+            }
+            if (i < sorted)
+                keptSorted++;
+            all[kept++] = entry;
+        }
+        sorted = keptSorted;
+        world.Large.Resize(kept);
+    }
+
+    private void Sort(World world)
+    {
+        Span<LargeIsland> all = world.Large.Span;
+        foreach (ref LargeIsland entry in all)
+            entry.SortedBy = entry.Box.West;
+        all.Sort(static (a, b) => a.SortedBy != b.SortedBy ? a.SortedBy.CompareTo(b.SortedBy) : a.Order.CompareTo(b.Order));
+        sorted = all.Length;
+        slack = 0;
+    }
+
+    private static bool IsDue(in LargeIsland entry, long turn) => ((entry.Order ^ turn) & (Turns - 1)) == 0;
+
+    private void Draw(World world, long turn)
+    {
+        Span<LargeIsland> all = world.Large.Span;
+        for (int i = 0; i < all.Length; i++)
+        {
+            ref LargeIsland entry = ref all[i];
+            if (entry.IsDrawn && !IsDue(entry, turn))
+                continue;
+            entry.Box = BoxOf(world, entry.Index);
+            entry.IsDrawn = true;
+            widest = Math.Max(widest, entry.Box.East - entry.Box.West);
+            if (i < sorted)
+                slack = Math.Max(slack, Math.Abs(entry.Box.West - entry.SortedBy));
+        }
+    }
+
+    private static Box BoxOf(World world, int island)
+    {
+        Box box = Box.Empty;
+        int first = world.Islands[island].First, body = first;
+        do
+        {
+            box.Add(world.Bodies[body].At);
+            body = world.Bodies[body].Next;
+        }
+        while (body != first);
+        return box;
+    }
+
+    private void Judge(World world, IslandOptions rules, long turn)
+    {
+        Span<LargeIsland> all = world.Large.Span;
+        for (int i = 0; i < all.Length; i++)
+        {
+            if (!IsDue(all[i], turn) && i < sorted)
+                continue;
+            bool others = MarkNear(all, i, rules.JoinDistance);
+            all[i].IsCrowded = others || neighbours.AnySmallNear(
+                world, all[i].Index, all[i].Box, rules.JoinDistance, rules.MaxIslandSize - world.Islands[all[i].Index].Count + 1, int.MaxValue);
+        }
+    }
+
+    /// <summary>Marks the large islands whose box is near that of one of them; false when there is none.</summary>
+    private bool MarkNear(Span<LargeIsland> all, int one, double distance)
+    {
+        Box box = all[one].Box;
+        bool any = false;
+        double from = (double)box.West - distance - widest - slack, to = (double)box.East + distance + slack;
+        int at = FirstFrom(all[..sorted], from);
+        while (at < all.Length)
+        {
+            if (at < sorted && all[at].SortedBy > to)
+            {
+                at = sorted;
+                continue;
+            }
+            if (at != one && all[at].Box.IsNear(box, distance))
+                any = all[at].IsCrowded = true;
+            at++;
+        }
+        return any;
+    }
+
+    private static int FirstFrom(ReadOnlySpan<LargeIsland> sorted, double from)
+    {
+        int low = 0, high = sorted.Length;
+        while (low < high)
+        {
+            int middle = (low + high) >>> 1;
+            if (sorted[middle].SortedBy < from)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        return low;
+    }
+
+    private void Collect(World world, IslandOptions rules)
+    {
+        if (localOf.Length < world.Islands.Length)
+        {
+            localOf = new int[world.Islands.Length];
+            localOf.AsSpan().Fill(-1);
+        }
+        foreach (ref readonly LargeIsland entry in world.Large.Span)
+        {
+            if (!entry.IsCrowded)
+                continue;
+            Add(entry.Index);
+            neighbours.VisitSmallNear(world, entry.Box, rules.JoinDistance, this);
+        }
+        Span<int> found = islands.Span;
+        Span<long> age = ages.Resize(found.Length);
+        for (int i = 0; i < found.Length; i++)
+            age[i] = world.Islands[found[i]].Order;
+        age.Sort(found);
+        for (int i = 0; i < found.Length; i++)
+            localOf[found[i]] = i;
+    }
+
+    /// <summary>Takes an island into the crowds.</summary>
+    public void Add(int island)
+    {
+        if (localOf[island] >= 0)
+            return;
+        localOf[island] = 0;
+        islands.Add(island);
+    }
+}

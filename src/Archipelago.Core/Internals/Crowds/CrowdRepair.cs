@@ -1,0 +1,306 @@
+namespace Archipelago.Core.Internals.Crowds;
+
+/// <summary>
+/// Moves members of a crowd to the island in which their neighbours are, one by one or two against each other, while what holds for islands holds on.
+/// </summary>
+/// <remarks>
+/// <para>
+/// What a person gains by going from island a to b is what binds it to b, less what binds it to a, less <see cref="PerMember"/> times how much larger b would then be. A move must gain at
+/// least what the governor asks for (<see cref="CrowdState.Gain"/>). So while nobody moves on the ground, every move raises Φ = Σ of the bonds within islands − PerMember/2 · Σ of squared
+/// sizes by at least four, and Φ is bounded: it comes to rest.
+/// </para>
+/// <para>
+/// Guards: what is left of an island stays connected; whoever comes has somebody of the new island within the join distance; no island outgrows the cap; and no two islands come to
+/// fit that touch, so that a move does not lead to a merge.
+/// </para>
+/// </remarks>
+internal sealed class CrowdRepair(PeerTable peers, NeighbourIndex neighbours)
+{
+    private const double PerMember = 0.15;
+
+    /// <summary>What it is worth to be where one wishes to be. Less than what any move must gain.</summary>
+    private const double PreferenceWorth = 3;
+
+    /// <summary>Of a crowd so many may be moved in a flush, at least.</summary>
+    private const double Budget = 0.04;
+
+    /// <summary>Flushes in which everybody is looked at once.</summary>
+    private const int Turns = 4;
+
+    /// <summary>From one flush's beginning to the next one's: a prime, so that all members have their turn.</summary>
+    private const long Stride = 7919;
+
+    private const int LeastBudget = 2, MostWishes = 8, WishesLast = 16;
+
+    private readonly Pool<int> sizes = new();
+    private readonly Pool<int> firstWish = new();
+    private readonly Pool<int> nextWish = new();
+    private readonly Pool<int> moved = new();
+    private ulong[] wasMoved = [];
+    private World world = null!;
+    private CrowdGrid grid = null!;
+    private CrowdState state = null!;
+    private IslandOptions rules = null!;
+    private int[] islands = [];
+    private int islandCount;
+    private int smallest;
+
+    /// <summary>Bodies that were moved in this flush, once each move.</summary>
+    public ReadOnlySpan<int> Moved => moved.Span;
+
+    /// <summary>True when this body was moved by <see cref="Run"/> in this flush.</summary>
+    public bool WasMoved(int body) => (body >> 6) < wasMoved.Length && (wasMoved[body >> 6] & (1UL << body)) != 0;
+
+    /// <summary>Forgets who was moved.</summary>
+    public void Clear()
+    {
+        foreach (int body in moved.Span)
+            wasMoved[body >> 6] &= ~(1UL << body);
+        moved.Clear();
+    }
+
+    /// <summary>Makes room to note who is moved.</summary>
+    public void Prepare(World world)
+    {
+        if (wasMoved.Length << 6 < world.Capacity)
+            Array.Resize(ref wasMoved, (world.Capacity + 63) >> 6);
+    }
+
+    /// <summary>These were moved otherwise.</summary>
+    public void Note(ReadOnlySpan<int> bodies)
+    {
+        foreach (int body in bodies)
+            Note(body);
+    }
+
+    private void Note(int body)
+    {
+        moved.Add(body);
+        wasMoved[body >> 6] |= 1UL << body;
+    }
+
+    /// <summary>Looks at a fourth of the crowd's members, and at those who are uneasy, and moves those who gain by it.</summary>
+    public void Run(World world, CrowdGrid grid, CrowdFinder crowd, CrowdState state, IslandOptions rules)
+    {
+        (this.world, this.grid, this.state, this.rules) = (world, grid, state, rules);
+        islandCount = crowd.Islands.Length;
+        if (islands.Length < islandCount)
+            islands = new int[Growth.From(islands.Length, islandCount)];
+        crowd.Islands.CopyTo(islands);
+        if (state.Uneasy.Length < peers.SlotCount)
+            Array.Resize(ref state.Uneasy, Growth.From(state.Uneasy.Length, peers.SlotCount));
+        Span<int> size = sizes.Resize(islandCount);
+        smallest = int.MaxValue;
+        for (int local = 0; local < islandCount; local++)
+        {
+            size[local] = Size(local);
+            smallest = Math.Min(smallest, size[local]);
+        }
+        TakeWishes();
+        int members = grid.Count, budget = moved.Count + Math.Max(LeastBudget, (int)(Budget * members));
+        // Begins elsewhere each time, so that nobody is always served last.
+        int at = (int)(state.Turn * Stride % members);
+        for (int i = 0; i < members && moved.Count < budget; i++)
+        {
+            if (IsDue(at))
+                Consider(at);
+            at = at + 1 == members ? 0 : at + 1;
+        }
+        TellIndex();
+    }
+
+    private bool IsDue(int member) => ((grid.NumberOf(member) + state.Turn) & (Turns - 1)) == 0 || state.Uneasy[SlotOf(member)];
+
+    private int SlotOf(int member) => world.Map.SlotOf(grid.BodyOf(member));
+
+    private void Consider(int member)
+    {
+        if (WasMoved(grid.BodyOf(member)))
+            return;
+        int from = grid.IslandOf(member), to = -1;
+        grid.Weigh(member);
+        double stays = Worth(member, from), best = 0;
+        bool uneasy = false;
+        foreach (int local in grid.Met)
+        {
+            if (local == from || Size(local) > rules.MaxIslandSize)
+                continue;
+            double gain = Worth(member, local) - stays;
+            uneasy |= gain >= 0;
+            if (Size(local) < rules.MaxIslandSize)
+                gain -= PerMember * (Size(local) - Size(from) + 1);
+            if (gain >= state.Gain && (to < 0 || gain > best || (gain == best && local < to)))
+                (best, to) = (gain, local);
+        }
+        state.Uneasy[SlotOf(member)] = uneasy;
+        if (to < 0)
+            return;
+        if (Size(to) < rules.MaxIslandSize)
+            TryMove(member, to);
+        else if (!TrySwap(member, to, best))
+            Wish(member, to);
+    }
+
+    private int Size(int local) => world.Islands[islands[local]].Count;
+
+    private double Worth(int member, int local)
+    {
+        int weight = grid.WeightOf(local);
+        if (!peers.HasPreferences)
+            return weight;
+        long wanted = peers.Preference(SlotOf(member));
+        return wanted != 0 && wanted == world.Islands[islands[local]].Id ? weight + PreferenceWorth : weight;
+    }
+
+    private void TryMove(int member, int to)
+    {
+        int from = grid.IslandOf(member);
+        if (Size(from) < 2 || WouldMakeFit(grid.PlaceOf(member), from, to))
+            return;
+        int onto = grid.NearestOf(member, to, -1, rules.JoinDistance);
+        if (onto < 0 || !TryFree(member))
+            return;
+        Move(member, to, grid.BodyOf(onto));
+        smallest = Math.Min(smallest, Size(from));
+    }
+
+    /// <summary>Takes a member out of its island's tree, if that holds together without it. Whether or not, the tree has changed.</summary>
+    private bool TryFree(int member)
+    {
+        world.Touch(islands[grid.IslandOf(member)], Pending.Measure);
+        return CrowdTrees.TryFree(world, grid.BodyOf(member), rules.LeaveDistance);
+    }
+
+    /// <summary>
+    /// True when the islands that the one touches may fit with it once it has a member less, or those around the member with the other once that has one more. Looks at boxes, so
+    /// it may be true for nothing.
+    /// </summary>
+    private bool WouldMakeFit(Point at, int from, int to)
+    {
+        int cap = rules.MaxIslandSize, fitting = cap + 1 - Size(from), room = cap - Size(to) - 1;
+        if (smallest > Math.Max(fitting, room))
+            return false;
+        for (int local = 0; local < islandCount; local++)
+        {
+            if (local == from || local == to)
+                continue;
+            int size = Size(local);
+            if ((size == fitting && grid.Boxes[local].IsNear(grid.Boxes[from], rules.JoinDistance)) || (size <= room && grid.Boxes[local].IsNear(at, rules.JoinDistance)))
+                return true;
+        }
+        return false;
+    }
+
+    /// <summary>Changes places with somebody who wants the other way.</summary>
+    private bool TrySwap(int member, int to, double gain)
+    {
+        int from = grid.IslandOf(member);
+        // An island that gives its only member away is gone before it gets another.
+        if (Size(from) < 2)
+            return false;
+        for (int wish = firstWish.Span[to]; wish >= 0; wish = nextWish.Span[wish])
+        {
+            ref Wish other = ref state.Wishes.Span[wish];
+            if (other.To != world.Islands[islands[from]].Id || other.Until < state.Turn)
+                continue;
+            int body = world.Map.BodyOf(other.Peer.Slot), partner = grid.Find(body, world.Bodies[body].At);
+            if (partner < 0 || grid.IslandOf(partner) != to || WasMoved(body))
+                continue;
+            grid.Weigh(partner);
+            double back = Worth(partner, from) - Worth(partner, to);
+            if (back < state.Gain || gain + back - (2 * grid.BondOf(member, partner)) < 2 * state.Gain || !TryExchange(member, partner))
+                continue;
+            other = other with { Until = -1 };
+            return true;
+        }
+        return false;
+    }
+
+    private bool TryExchange(int one, int other)
+    {
+        int from = grid.IslandOf(one), to = grid.IslandOf(other);
+        int ontoTo = grid.NearestOf(one, to, other, rules.JoinDistance), ontoFrom = grid.NearestOf(other, from, one, rules.JoinDistance);
+        if (ontoTo < 0 || ontoFrom < 0 || !TryFree(one) || !TryFree(other))
+            return false;
+        Move(one, to, grid.BodyOf(ontoTo));
+        Move(other, from, grid.BodyOf(ontoFrom));
+        return true;
+    }
+
+    private void Move(int member, int to, int onto)
+    {
+        int body = grid.BodyOf(member);
+        world.Detach(body);
+        world.Append(islands[to], body);
+        world.Bodies[body].Parent = onto;
+        world.Touch(islands[to], Pending.Measure);
+        grid.Reassign(member, to);
+        Note(body);
+    }
+
+    /// <summary>Lists the wishes that still stand by the island that whoever has them is in.</summary>
+    private void TakeWishes()
+    {
+        firstWish.Resize(islandCount).Fill(-1);
+        int kept = 0;
+        Span<Wish> all = state.Wishes.Span;
+        foreach (ref readonly Wish wish in all)
+        {
+            int body = wish.Until < state.Turn ? -1 : world.Map.BodyOf(wish.Peer.Slot);
+            if (body < 0 || peers.Generation(wish.Peer.Slot) != wish.Peer.Generation || world.Bodies[body].Island < 0 || world.Islands[world.Bodies[body].Island].Id != wish.From)
+                continue;
+            all[kept++] = wish;
+        }
+        state.Wishes.Resize(kept);
+        nextWish.Resize(kept);
+        for (int i = 0; i < kept; i++)
+        {
+            int body = world.Map.BodyOf(all[i].Peer.Slot), member = grid.Find(body, world.Bodies[body].At);
+            if (member >= 0)
+                List(i, grid.IslandOf(member));
+        }
+    }
+
+    private void List(int wish, int local)
+    {
+        nextWish.Span[wish] = firstWish.Span[local];
+        firstWish.Span[local] = wish;
+    }
+
+    private void Wish(int member, int to)
+    {
+        int from = grid.IslandOf(member), slot = SlotOf(member), same = 0;
+        long fromId = world.Islands[islands[from]].Id, toId = world.Islands[islands[to]].Id;
+        // An island of this very flush has no number yet.
+        if (fromId == 0 || toId == 0)
+            return;
+        var peer = new PeerHandle(slot, peers.Generation(slot));
+        for (int wish = firstWish.Span[from]; wish >= 0; wish = nextWish.Span[wish])
+        {
+            ref Wish present = ref state.Wishes.Span[wish];
+            if (present.Peer == peer)
+            {
+                present = new Wish(peer, fromId, toId, state.Turn + WishesLast);
+                return;
+            }
+            same += present.To == toId && present.Until >= state.Turn ? 1 : 0;
+        }
+        if (same >= MostWishes)
+            return;
+        state.Wishes.Add(new Wish(peer, fromId, toId, state.Turn + WishesLast));
+        nextWish.Add(-1);
+        List(state.Wishes.Count - 1, from);
+    }
+
+    /// <summary>The index of those who look around learns who is where now.</summary>
+    private void TellIndex()
+    {
+        if (moved.Count == 0)
+            return;
+        for (int local = 0; local < islandCount; local++)
+            if (Size(local) < sizes.Span[local])
+                neighbours.Shrunk(world, islands[local], sizes.Span[local], grid.Boxes[local]);
+        foreach (int body in moved.Span)
+            neighbours.Reassigned(world, body);
+    }
+}

@@ -1,0 +1,77 @@
+namespace Archipelago.Core.Internals.Crowds;
+
+/// <summary>Takes a member out of the middle of its island's tree, where the island holds together without it.</summary>
+internal static class CrowdTrees
+{
+    /// <summary>
+    /// Hangs the parts that hang on a body onto one another, until nothing hangs on it any more. That succeeds exactly when the rest of the island is connected, whatever its tree
+    /// looks like.
+    /// </summary>
+    /// <returns>False when the island would fall apart; the tree is whole all the same.</returns>
+    public static bool TryFree(World world, int body, double leaveDistance)
+    {
+        double squared = leaveDistance * leaveDistance;
+        bool isRoot = world.Bodies[body].Parent < 0;
+        int last = -1;
+        for (int child = world.Bodies[body].Next; child != body; child = world.Bodies[child].Next)
+        {
+            if (world.Bodies[child].Parent != body || TryHangNearest(world, child, body, squared) || TryHangAny(world, child, body, squared))
+                continue;
+            // Of the parts that hang on a root one has nothing left to hang on to: the others hang on it.
+            if (!isRoot || last >= 0)
+                return false;
+            last = child;
+        }
+        if (last >= 0)
+        {
+            world.Bodies[last].Parent = -1;
+            world.Bodies[body].Parent = last;
+        }
+        return true;
+    }
+
+    /// <summary>Hangs a part by its top onto the nearest member outside it, which is what nearly always can be done.</summary>
+    private static bool TryHangNearest(World world, int child, int without, double squared)
+    {
+        Point at = world.Bodies[child].At;
+        int best = -1;
+        for (int other = world.Bodies[child].Next; other != child; other = world.Bodies[other].Next)
+        {
+            double apart = at.SquaredDistance(world.Bodies[other].At);
+            if (other == without || apart > squared || HangsOn(world, other, child))
+                continue;
+            (squared, best) = (apart, other);
+        }
+        if (best < 0)
+            return false;
+        world.Bodies[child].Parent = best;
+        return true;
+    }
+
+    /// <summary>Hangs a part by whichever of its members has somebody outside it in reach.</summary>
+    private static bool TryHangAny(World world, int child, int without, double squared)
+    {
+        for (int inside = world.Bodies[child].Next; inside != child; inside = world.Bodies[inside].Next)
+        {
+            if (!HangsOn(world, inside, child))
+                continue;
+            Point at = world.Bodies[inside].At;
+            for (int other = world.Bodies[inside].Next; other != inside; other = world.Bodies[other].Next)
+            {
+                if (other == without || at.SquaredDistance(world.Bodies[other].At) > squared || HangsOn(world, other, child))
+                    continue;
+                world.Bodies[child].Parent = -1;
+                world.Link(other, inside);
+                return true;
+            }
+        }
+        return false;
+    }
+
+    private static bool HangsOn(World world, int body, int above)
+    {
+        while (body >= 0 && body != above)
+            body = world.Bodies[body].Parent;
+        return body == above;
+    }
+}
