@@ -5,6 +5,7 @@ using Archipelago.Benchmarks.Crowds;
 using Archipelago.Benchmarks.Nats;
 using Archipelago.Benchmarks.Plots;
 using Archipelago.Benchmarks.Probes;
+using Archipelago.Core;
 using BenchmarkDotNet.Configs;
 using BenchmarkDotNet.Running;
 
@@ -55,7 +56,7 @@ internal static partial class BenchCommand
         {
             foreach (int peers in (int[])[10_000, 100_000, 1_000_000])
             {
-                var probe = new FlushProbe(Worlds.Make(world, peers, 1), cap: 100, step: 6, moving, seed: 1);
+                var probe = new FlushProbe(Worlds.Make(world, peers, 1), new IslandOptions(), step: 6, moving, seed: 1);
                 // Enough for everybody to have moved several times.
                 (int warmup, int ticks) = moving < 1 ? (600, 200) : peers == 1_000_000 ? (100, 40) : (300, 200);
                 string line = string.Create(CultureInfo.InvariantCulture, $"{{\"world\":\"{world}\",\"moving\":{moving},") + probe.Run(warmup, ticks)[1..];

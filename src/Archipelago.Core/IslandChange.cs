@@ -23,11 +23,18 @@ public enum IslandChangeCause
 /// <param name="Cause">Why.</param>
 public readonly record struct IslandChange(PeerHandle Peer, IslandId From, IslandId To, IslandChangeCause Cause);
 
+/// <summary>Crowds larger than an island, as a flush of everybody under <see cref="CrowdPolicy.Coherent"/> saw them. All 0 where there are none, or under another policy.</summary>
+/// <param name="Members">Members of all crowds together. May hold people who are only nearly in one.</param>
+/// <param name="Islands">The islands that they are in.</param>
+/// <param name="Moves">Members that were moved to be with their neighbours.</param>
+public readonly record struct CrowdSummary(int Members, int Islands, int Moves);
+
 /// <summary>What a flush did.</summary>
 public readonly ref struct FlushResult
 {
-    internal FlushResult(ReadOnlySpan<IslandChange> changes, long flush, int peers, int islands)
+    internal FlushResult(ReadOnlySpan<IslandChange> changes, long flush, int peers, int islands, CrowdSummary crowds)
     {
+        Crowds = crowds;
         Changes = changes;
         Flush = flush;
         PeerCount = peers;
@@ -45,4 +52,7 @@ public readonly ref struct FlushResult
 
     /// <summary>Islands after the flush.</summary>
     public int IslandCount { get; }
+
+    /// <summary>The crowds that are larger than an island.</summary>
+    public CrowdSummary Crowds { get; }
 }

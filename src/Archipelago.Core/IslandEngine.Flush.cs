@@ -61,7 +61,7 @@ public sealed partial class IslandEngine
         if (release)
             ReleaseScratch();
         broken = false;
-        return new FlushResult(changes.Span, flushes, world.PeerCount, world.IslandCount);
+        return new FlushResult(changes.Span, flushes, world.PeerCount, world.IslandCount, crowds.Summary);
     }
 
     /// <summary>An arrival of most of the world at once is not the steady state: what it needed is given back, the lists at the beginning of the next flush.</summary>
@@ -173,6 +173,7 @@ public sealed partial class IslandEngine
             int body = world.Map.BodyOf(slot);
             if (body >= 0)
                 Forget(body, rules);
+            crowds.Forget(slot);
             peers.Retire(slot);
         }
         peers.RecycleRetired();

@@ -1,5 +1,7 @@
 using System.Buffers;
 using System.Buffers.Binary;
+using Archipelago.Core.Internals;
+using Archipelago.Core.Internals.Crowds;
 
 namespace Archipelago.Core;
 
@@ -7,7 +9,10 @@ namespace Archipelago.Core;
 public sealed partial class IslandEngine
 {
     private const uint Magic = 0x454C5349; // "ISLE", little-endian
-    private const int FormatVersion = 1;
+    private const int FormatVersion = 2;
+
+    /// <summary>Before there were policies for crowds.</summary>
+    private const int OldestVersion = 1;
 
     /// <summary>
     /// Writes the whole state: rules, peers with their handles, islands with their numbers, what was announced, and what was reported since the last
@@ -38,13 +43,17 @@ public sealed partial class IslandEngine
         if (reader.UInt32() != Magic)
             throw new FormatException("These bytes are no saved state of an island engine.");
         int version = reader.Int32();
-        if (version != FormatVersion)
-            throw new FormatException($"The state was saved in version {version} of the format; this engine reads version {FormatVersion}.");
+        if (version is < OldestVersion or > FormatVersion)
+            throw new FormatException($"The state was saved in version {version} of the format; this engine reads versions {OldestVersion} to {FormatVersion}.");
         var rules = new IslandOptions { JoinDistance = reader.Double(), LeaveDistance = reader.Double(), MaxIslandSize = reader.Int32() };
+        if (version > OldestVersion)
+            rules = rules with { Crowds = (CrowdPolicy)reader.Int32(), CrowdMovesPerFlush = reader.Double() };
         try
         {
             var engine = new IslandEngine(rules);
-            engine.ReadState(ref reader);
+            engine.ReadState(ref reader, version);
+            if (version > OldestVersion)
+                engine.ReadCrowds(ref reader);
             return engine;
         }
         catch (ArgumentException e)
@@ -61,6 +70,8 @@ public sealed partial class IslandEngine
         writer.Double(rules.JoinDistance);
         writer.Double(rules.LeaveDistance);
         writer.Int32(rules.MaxIslandSize);
+        writer.Int32((int)rules.Crowds);
+        writer.Double(rules.CrowdMovesPerFlush);
         writer.Int64(flushes);
         writer.Int64(world.LastId);
         writer.Int64(peers.AddCounter);
@@ -80,6 +91,100 @@ public sealed partial class IslandEngine
             writer.Int64(peers.AddOrder(slot));
         }
         WriteIslands(writer);
+        WriteCrowds(writer);
+    }
+
+    private void WriteCrowds(Writer writer)
+    {
+        CrowdState state = crowds.State;
+        writer.Int64(state.Turn);
+        writer.Double(state.Gain);
+        writer.Double(state.Rate);
+        writer.Int32(state.Wishes.Count);
+        foreach (ref readonly Wish wish in state.Wishes.Span)
+        {
+            writer.Int32(wish.Peer.Slot);
+            writer.UInt32(wish.Peer.Generation);
+            writer.Int64(wish.From);
+            writer.Int64(wish.To);
+            writer.Int64(wish.Until);
+        }
+        WriteLarge(writer);
+        int uneasy = state.Uneasy.AsSpan().Count(true);
+        writer.Int32(uneasy);
+        for (int slot = 0; slot < state.Uneasy.Length; slot++)
+            if (state.Uneasy[slot])
+                writer.Int32(slot);
+    }
+
+    private void WriteLarge(Writer writer)
+    {
+        writer.Int32(world.LargeFrom);
+        writer.Int32(crowds.Finder.Sorted);
+        writer.Single(crowds.Finder.Slack);
+        writer.Single(crowds.Finder.Widest);
+        writer.Int32(world.Large.Count);
+        foreach (ref readonly LargeIsland entry in world.Large.Span)
+        {
+            // 0 for one that is gone, which keeps its place until the next flush.
+            bool stands = entry.Index < world.IslandTop && world.Islands[entry.Index].Order == entry.Order && world.Islands[entry.Index].Count > 0;
+            writer.Int64(stands ? world.Islands[entry.Index].Id : 0);
+            writer.Int32((entry.IsDrawn ? 1 : 0) | (entry.IsCrowded ? 2 : 0));
+            writer.Single(entry.SortedBy);
+            writer.Single(entry.Box.West);
+            writer.Single(entry.Box.South);
+            writer.Single(entry.Box.East);
+            writer.Single(entry.Box.North);
+        }
+    }
+
+    private void ReadLarge(ref Reader reader)
+    {
+        world.LargeFrom = reader.Int32();
+        crowds.Finder.Sorted = reader.Int32();
+        crowds.Finder.Slack = reader.Single();
+        crowds.Finder.Widest = reader.Single();
+        int count = reader.Int32();
+        if (count < 0 || crowds.Finder.Sorted < 0 || crowds.Finder.Sorted > count)
+            throw new FormatException("The saved state has large islands that cannot be.");
+        var indices = new Dictionary<long, int>();
+        foreach (int index in IslandsByAge())
+            indices[world.Islands[index].Id] = index;
+        for (; count > 0; count--)
+        {
+            bool stands = indices.TryGetValue(reader.Int64(), out int index);
+            int flags = reader.Int32();
+            world.Large.Add(new LargeIsland(stands ? index : int.MaxValue, stands ? world.Islands[index].Order : -1)
+            {
+                IsDrawn = (flags & 1) != 0,
+                IsCrowded = (flags & 2) != 0,
+                SortedBy = reader.Single(),
+                Box = new Box(reader.Single(), reader.Single(), reader.Single(), reader.Single()),
+            });
+            if (stands)
+                world.Islands[index].Pending |= Pending.Large;
+        }
+    }
+
+    private void ReadCrowds(ref Reader reader)
+    {
+        CrowdState state = crowds.State;
+        state.Turn = reader.Int64();
+        state.Gain = reader.Double();
+        state.Rate = reader.Double();
+        if (!(state.Gain is >= CrowdState.LeastGain and <= CrowdState.MostGain && state.Rate is >= 0 and <= 1 && state.Turn is >= 0 and <= int.MaxValue))
+            throw new FormatException("The saved state has a crowd policy that cannot be.");
+        for (int left = reader.Int32(); left > 0; left--)
+            state.Wishes.Add(new Wish(new PeerHandle(reader.Int32(), reader.UInt32()), reader.Int64(), reader.Int64(), reader.Int64()));
+        ReadLarge(ref reader);
+        state.Uneasy = new bool[peers.SlotCount];
+        for (int left = reader.Int32(); left > 0; left--)
+        {
+            int slot = reader.Int32();
+            if ((uint)slot >= (uint)state.Uneasy.Length)
+                throw new FormatException("The saved state has somebody in a crowd who is not there.");
+            state.Uneasy[slot] = true;
+        }
     }
 
     private void WriteIslands(Writer writer)
@@ -90,6 +195,7 @@ public sealed partial class IslandEngine
         {
             writer.Int64(world.Islands[index].Id);
             writer.Int32(world.Islands[index].Count);
+            writer.Int32(world.Islands[index].FedAt);
             int first = world.Islands[index].First, body = first;
             do
             {
@@ -100,7 +206,7 @@ public sealed partial class IslandEngine
         }
     }
 
-    private void ReadState(ref Reader reader)
+    private void ReadState(ref Reader reader, int version)
     {
         flushes = reader.Int64();
         world.LastId = reader.Int64();
@@ -124,7 +230,7 @@ public sealed partial class IslandEngine
             peers.Restore(slot, state >> 1, position, reader.Int64(), reader.Int64());
         }
         peers.AddCounter = addCounter;
-        ReadIslands(ref reader, slots);
+        ReadIslands(ref reader, slots, version);
         // Trees and circles are not saved: the first flush of everything draws them. Until then newcomers must find who is there.
         doubtEverything = true;
         neighbours.Prepare(world, Options);
@@ -137,13 +243,13 @@ public sealed partial class IslandEngine
                 peers.AwaitFlush(slot);
     }
 
-    private void ReadIslands(ref Reader reader, int slots)
+    private void ReadIslands(ref Reader reader, int slots, int version)
     {
         int islands = reader.Int32();
         for (int i = 0; i < islands; i++)
         {
             long id = reader.Int64();
-            int count = reader.Int32(), index = -1;
+            int count = reader.Int32(), index = -1, fedAt = version > OldestVersion ? reader.Int32() : 0;
             if (id < 1 || id > world.LastId || count < 1)
                 throw new FormatException("The saved state has an island that cannot be.");
             for (int member = 0; member < count; member++)
@@ -162,6 +268,8 @@ public sealed partial class IslandEngine
                     world.Append(index, body);
                 world.PeerCount++;
             }
+            if (index >= 0)
+                world.Islands[index].FedAt = fedAt;
         }
         world.EndRestoring();
     }

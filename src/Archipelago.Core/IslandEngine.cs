@@ -77,6 +77,9 @@ public sealed partial class IslandEngine : IDisposable
 
     internal PeerTable Table => peers;
 
+    /// <summary>For tests, between flushes; see <see cref="CrowdPass.Potential"/>.</summary>
+    internal double CrowdPotential => crowds.Potential(world, Options);
+
     /// <summary>One more than the largest <see cref="PeerHandle.Slot"/> handed out so far.</summary>
     public int SlotCount => peers.SlotCount;
 

@@ -124,7 +124,7 @@ internal sealed partial class FlushLoop(
         intake.BeginFlush();
         FlushResult result = newcomersOnly ? engine.FlushNewcomers() : engine.Flush();
         IslandCount = result.IslandCount;
-        statistics.Count(result);
+        statistics.Count(result, newcomersOnly);
         untold.AddRange(result.Changes);
         intake.Answer(untold);
     }

@@ -22,7 +22,7 @@ internal sealed class FlushStatistics : IDisposable
 {
     private static readonly double[] TimeBuckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
     private static readonly int[] Sizes = [1, 2, 5, 10, 25, 50, 100];
-    private static readonly string[] Causes = ["newcomer", "split", "merge"];
+    private static readonly string[] Causes = ["newcomer", "split", "merge", "crowd"];
 
     private readonly Histogram<double> stages;
     private readonly Histogram<double> newcomerFlushes;
@@ -33,6 +33,12 @@ internal sealed class FlushStatistics : IDisposable
     private readonly long[] islandsBySize = new long[Sizes.Length + 1];
     private readonly double[] stageMs = new double[4];
     private readonly FlushReport report = new();
+    private readonly NeighbourRecall recall = new();
+    private readonly int recallPeople;
+    private readonly int cap;
+    private CrowdSummary crowds;
+    private RecallFigures together;
+    private int beats;
     private long begun;
     private long lastFlush;
     private long left;
@@ -49,9 +55,10 @@ internal sealed class FlushStatistics : IDisposable
     private int newcomerFlushCount;
     private double slowestNewcomerFlushMs;
 
-    public FlushStatistics(IMeterFactory meters, Intake intake, IMessageBus bus, TimeProvider clock)
+    public FlushStatistics(IMeterFactory meters, Intake intake, IMessageBus bus, ServiceOptions options, TimeProvider clock)
     {
         (this.intake, this.bus, this.clock) = (intake, bus, clock);
+        (recallPeople, cap) = (options.RecallPeople, options.Islands.MaxIslandSize);
         (reportedAt, lastFlush, reportedAllocated) = (clock.GetTimestamp(), clock.GetTimestamp(), GC.GetTotalAllocatedBytes());
         Meter meter = meters.Create("archipelago.service.flush");
         var advice = new InstrumentAdvice<double> { HistogramBucketBoundaries = TimeBuckets };
@@ -64,6 +71,10 @@ internal sealed class FlushStatistics : IDisposable
             "archipelago_islands_by_size",
             () => Labelled("size", [.. Sizes.Select((s, i) => i == 0 || Sizes[i - 1] == s - 1 ? $"{s}" : $"{Sizes[i - 1] + 1}-{s}"), $"over {Sizes[^1]}"], islandsBySize),
             description: "Islands by how many are in them, as of the last flush of everybody.");
+        meter.CreateObservableGauge("archipelago_crowd_members", () => crowds.Members, description: "People in crowds larger than an island.");
+        meter.CreateObservableGauge("archipelago_crowd_islands", () => crowds.Islands, description: "Islands that crowds are cut into.");
+        meter.CreateObservableGauge("archipelago_crowd_islands_over_minimum", () => crowds.Islands - ((crowds.Members + cap - 1) / cap), description: "How many of them could be spared if all others were full.");
+        meter.CreateObservableGauge("archipelago_neighbour_recall", MeasureRecall, description: "Of people's ten nearest, the share that is in the same island: the mean, and that of the lowest tenth of people. Sampled.");
         meter.CreateObservableGauge("archipelago_intake_lag_seconds", () => Volatile.Read(ref intakeLag), description: "How long a message lately waited between the bus and the engine.");
     }
 
@@ -94,9 +105,22 @@ internal sealed class FlushStatistics : IDisposable
         slowestNewcomerFlushMs = Math.Max(slowestNewcomerFlushMs, time.TotalMilliseconds);
     }
 
+    private const int RecallEvery = 15;
+
+    private IEnumerable<Measurement<double>> MeasureRecall() => together.People == 0
+        ? []
+        : [
+            new Measurement<double>(together.Mean, new KeyValuePair<string, object?>("of", "all")),
+            new Measurement<double>(together.LowestTenth, new KeyValuePair<string, object?>("of", "lowest tenth")),
+        ];
+
     /// <summary>Counts what a flush changed.</summary>
-    public void Count(in FlushResult result)
+    /// <param name="result">What it did.</param>
+    /// <param name="newcomersOnly">Whether it was one of newcomers alone, which knows nothing of crowds.</param>
+    public void Count(in FlushResult result, bool newcomersOnly)
     {
+        if (!newcomersOnly)
+            crowds = result.Crowds;
         foreach (ref readonly IslandChange change in result.Changes)
             changes[(int)change.Cause]++;
     }
@@ -104,9 +128,11 @@ internal sealed class FlushStatistics : IDisposable
     /// <summary>Counts those who were given up for their silence.</summary>
     public void CountLeft(int peers) => left += peers;
 
-    /// <summary>Counts the islands of a snapshot by size.</summary>
+    /// <summary>Counts the islands of a snapshot by size, and now and then looks at how many neighbours are together.</summary>
     public void Count(IslandSnapshot snapshot)
     {
+        if (recallPeople > 0 && beats++ % RecallEvery == 0)
+            together = recall.Sample(snapshot, recallPeople);
         Array.Clear(islandsBySize);
         foreach (ref readonly IslandInfo island in snapshot.Islands)
         {
@@ -128,6 +154,12 @@ internal sealed class FlushStatistics : IDisposable
         report.Newcomers = (uint)(changes[0] - reportedChanges[0]);
         report.Splits = (uint)(changes[1] - reportedChanges[1]);
         report.Merges = (uint)(changes[2] - reportedChanges[2]);
+        report.CrowdMoves = (uint)(changes[3] - reportedChanges[3]);
+        (report.CrowdMembers, report.CrowdIslands) = ((uint)crowds.Members, (uint)crowds.Islands);
+        report.ClearNeighbourRecall();
+        report.ClearNeighbourRecallLowestTenth();
+        if (together.People > 0)
+            (report.NeighbourRecall, report.NeighbourRecallLowestTenth) = (together.Mean, together.LowestTenth);
         report.Left = (uint)(gone - reportedLeft);
         report.Heartbeats = (ulong)(intake.Heartbeats - reportedHeartbeats);
         report.HeartbeatsDropped = (ulong)(intake.Dropped - reportedDropped);

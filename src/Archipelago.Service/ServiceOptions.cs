@@ -11,6 +11,7 @@ internal sealed record ServiceOptions(
     string? StateFile,
     TimeSpan FlushPeriod,
     TimeSpan NewcomerPeriod,
+    int RecallPeople,
     TimeSpan HeartbeatLifetime,
     TimeSpan StatusPeriod,
     LiveKitOptions LiveKit)
@@ -22,9 +23,13 @@ internal sealed record ServiceOptions(
         if (join > leave)
             settings.AddFault(FormattableString.Invariant(
                 $"ARCHIPELAGO_JOIN_DISTANCE {join} is above ARCHIPELAGO_LEAVE_DISTANCE {leave}; lower it, or people would join and leave at every flush."));
+        TimeSpan flushPeriod = TimeSpan.FromSeconds(settings.Number("ARCHIPELAGO_FLUSH_FREQUENCY", 2, 0.001, 3600));
+        double moves = settings.Number("ARCHIPELAGO_CROWD_MOVES", 1, 0, 1000);
         return new ServiceOptions(
             new IslandOptions
             {
+                Crowds = ReadPolicy(settings),
+                CrowdMovesPerFlush = Math.Min(1, moves * flushPeriod / FiveMinutes),
                 JoinDistance = Math.Min(join, leave),
                 LeaveDistance = leave,
                 MaxIslandSize = settings.Integer("LIVEKIT_ISLAND_SIZE", 100, 1),
@@ -32,11 +37,22 @@ internal sealed record ServiceOptions(
             settings.Text("ROOM_PREFIX"),
             settings.Find("ROOM_BOOT_PART"),
             settings.Find("ARCHIPELAGO_STATE_FILE") is { Length: > 0 } file ? file : null,
-            TimeSpan.FromSeconds(settings.Number("ARCHIPELAGO_FLUSH_FREQUENCY", 2, 0.001, 3600)),
+            flushPeriod,
             TimeSpan.FromMilliseconds(settings.Number("ARCHIPELAGO_NEWCOMER_INTERVAL_MS", 25, 0, 3_600_000)),
+            settings.Integer("ARCHIPELAGO_RECALL_PEOPLE", 200, 0),
             TimeSpan.FromMilliseconds(settings.Number("CHECK_HEARTBEAT_INTERVAL", 60_000, 1, 86_400_000)),
             TimeSpan.FromMilliseconds(settings.Number("ARCHIPELAGO_STATUS_UPDATE_INTERVAL", 10_000, 1, 3_600_000)),
             LiveKitOptions.Read(settings));
+    }
+
+    private static readonly TimeSpan FiveMinutes = TimeSpan.FromMinutes(5);
+
+    private static CrowdPolicy ReadPolicy(Settings settings)
+    {
+        string policy = settings.Find("ARCHIPELAGO_CROWD_POLICY") is { Length: > 0 } text ? text : "coherent";
+        if (policy is not ("coherent" or "plain"))
+            settings.AddFault($"ARCHIPELAGO_CROWD_POLICY is \"{policy}\"; it must be coherent, which keeps neighbours in a crowd together, or plain, which follows the order of arrival.");
+        return policy == "plain" ? CrowdPolicy.Plain : CrowdPolicy.Coherent;
     }
 }
 

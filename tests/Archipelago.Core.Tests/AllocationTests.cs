@@ -4,13 +4,17 @@ namespace Archipelago.Core.Tests;
 public class AllocationTests
 {
     [Theory]
-    [InlineData(100)]
-    [InlineData(100_000)]
-    public void Reports_flushes_and_readings_allocate_nothing(int people)
+    [InlineData(100, 40, CrowdPolicy.Plain)]
+    [InlineData(100_000, 40, CrowdPolicy.Plain)]
+    [InlineData(100, 40, CrowdPolicy.Coherent)]
+    [InlineData(2000, 8, CrowdPolicy.Coherent)]
+    [InlineData(100_000, 20, CrowdPolicy.Coherent)]
+    public void Reports_flushes_and_readings_allocate_nothing(int people, int spread, CrowdPolicy policy)
     {
-        using var engine = new IslandEngine();
+        using var engine = new IslandEngine(new IslandOptions { Crowds = policy });
+        var recall = new NeighbourRecall();
         var random = new Random(1);
-        float side = 40 * MathF.Sqrt(people);
+        float side = spread * MathF.Sqrt(people);
         var handles = new PeerHandle[people];
         var at = new Position[people];
         for (int i = 0; i < people; i++)
@@ -18,16 +22,16 @@ public class AllocationTests
         int ticks = people > 1000 ? 4 : 60;
         // Buffers grow to their size first; several times the measured load leaves them room.
         for (int tick = 0; tick < 5 * ticks; tick++)
-            Tick(engine, handles, at, random, 20, people / 20);
+            Tick(engine, recall, handles, at, random, 20, people / 20);
 
         long before = GC.GetAllocatedBytesForCurrentThread();
         for (int tick = 0; tick < ticks; tick++)
-            Tick(engine, handles, at, random, 6, people / 100);
+            Tick(engine, recall, handles, at, random, 6, people / 100);
         Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
     }
 
     /// <summary>Everybody moves, a few leave and as many come, both kinds of flush run, and somebody reads.</summary>
-    private static void Tick(IslandEngine engine, PeerHandle[] handles, Position[] at, Random random, float step, int turnover)
+    private static void Tick(IslandEngine engine, NeighbourRecall recall, PeerHandle[] handles, Position[] at, Random random, float step, int turnover)
     {
         for (int i = 0; i < handles.Length; i++)
         {
@@ -47,6 +51,7 @@ public class AllocationTests
         using IslandSnapshot snapshot = engine.AcquireSnapshot();
         if (!snapshot.TryFindIsland(handles[0], out IslandInfo island) || snapshot.MembersOf(island).IsEmpty)
             throw new InvalidOperationException("The first peer is in no island.");
+        recall.Sample(snapshot, 50);
     }
 
     [Fact]

@@ -67,6 +67,34 @@ internal sealed class CheckedWorld(IslandOptions rules) : IDisposable
         return changes;
     }
 
+    /// <summary>
+    /// Lets a crowd come to rest: nobody moves, and within a bounded number of flushes nobody is moved any more. Changes are followed, and everything else is checked at the end.
+    /// </summary>
+    public void Settle()
+    {
+        int quiet = 0;
+        for (int flushes = 0; quiet < QuietFor; flushes++)
+        {
+            Assert.True(flushes < RestsWithin, $"{RestsWithin} flushes in which nobody walked, and people are still being moved");
+            IslandChange[] changes = Engine.Flush().Changes.ToArray();
+            quiet = changes.Length == 0 ? quiet + 1 : 0;
+            foreach (IslandChange change in changes)
+                announced[change.Peer] = change.To;
+        }
+        Engine.PublishSnapshot();
+        using (IslandSnapshot snapshot = Engine.AcquireSnapshot())
+            foreach (IslandInfo island in snapshot.Islands)
+                before[island.Id] = [.. snapshot.MembersOf(island).ToArray().Select(m => m.Peer)];
+        foreach (IslandId seen in before.Keys)
+            everSeen.Add(seen);
+        AssertCalm();
+    }
+
+    /// <summary>Longer than the policy remembers anything, or takes to ask for less.</summary>
+    private const int QuietFor = 120;
+
+    private const int RestsWithin = 1000;
+
     /// <summary>Flushes newcomers and checks that they alone are placed, next to people where those are now.</summary>
     public IslandChange[] FlushNewcomers()
     {

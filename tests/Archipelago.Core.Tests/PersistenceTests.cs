@@ -18,10 +18,12 @@ public class PersistenceTests
         return string.Join(" | ", snapshot.Islands.ToArray().Select(i => $"{i.Id}: {string.Join(",", snapshot.MembersOf(i).ToArray().Select(m => $"{m.Peer}@{m.Position}").Order())}"));
     }
 
-    [Fact]
-    public void What_is_restored_goes_on_as_if_nothing_had_happened()
+    [Theory]
+    [InlineData(CrowdPolicy.Plain)]
+    [InlineData(CrowdPolicy.Coherent)]
+    public void What_is_restored_goes_on_as_if_nothing_had_happened(CrowdPolicy policy)
     {
-        using var engine = new IslandEngine(new IslandOptions { MaxIslandSize = 7, JoinDistance = 60, LeaveDistance = 75 });
+        using var engine = new IslandEngine(new IslandOptions { MaxIslandSize = 7, JoinDistance = 60, LeaveDistance = 75, Crowds = policy });
         var random = new Random(3);
         var handles = new List<PeerHandle>();
         for (int i = 0; i < 80; i++)
@@ -35,7 +37,7 @@ public class PersistenceTests
         Assert.Equal(engine.Options, restored.Options);
         Assert.Equal(Picture(engine), Picture(restored));
         Assert.False(restored.Move(handles[0], default));
-        Assert.Empty(restored.Flush().Changes.ToArray());
+        Assert.Equal(engine.Flush().Changes.ToArray(), restored.Flush().Changes.ToArray());
         for (int tick = 0; tick < 30; tick++)
         {
             foreach (PeerHandle peer in handles.Skip(5))
@@ -71,19 +73,41 @@ public class PersistenceTests
     }
 
     [Fact]
-    public void Damaged_bytes_are_refused_wherever_the_damage_is()
+    public void A_state_from_before_there_were_policies_for_crowds_is_read()
     {
         using var engine = new IslandEngine();
         engine.Add(default);
         engine.Add(new Position(1, 2, 3));
         engine.Flush();
         byte[] saved = Save(engine);
+        // Without the policy and its rate, the island's last arrival, and what the policy remembers.
+        const int Rules = 28, Policy = 12, Remembered = 52, Members = 2 * sizeof(int);
+        byte[] old = [.. saved[..Rules], .. saved[(Rules + Policy)..^(Remembered + Members + sizeof(int))], .. saved[^(Remembered + Members)..^Remembered]];
+        old[4] = 1;
+        using IslandEngine restored = IslandEngine.Restore(old);
+        Assert.Equal(Picture(engine), Picture(restored));
+        Assert.Equal(new IslandOptions(), restored.Options);
+        Assert.Empty(restored.Flush().Changes.ToArray());
+    }
+
+    [Theory]
+    [InlineData(CrowdPolicy.Plain)]
+    [InlineData(CrowdPolicy.Coherent)]
+    public void Damaged_bytes_are_refused_wherever_the_damage_is(CrowdPolicy policy)
+    {
+        using var engine = new IslandEngine(new IslandOptions { MaxIslandSize = 3, Crowds = policy });
+        for (int i = 0; i < 10; i++)
+        {
+            engine.Add(new Position(i, 2, 3));
+            engine.Flush();
+        }
+        byte[] saved = Save(engine);
         Assert.Throws<FormatException>(() => IslandEngine.Restore("not a state at all"u8));
         for (int length = 0; length < saved.Length; length++)
             Assert.Throws<FormatException>(() => IslandEngine.Restore(saved.AsSpan(0, length)));
         byte[] newer = [.. saved];
-        newer[4] = 2;
-        Assert.Contains("version 2", Assert.Throws<FormatException>(() => IslandEngine.Restore(newer)).Message, StringComparison.Ordinal);
+        newer[4] = 3;
+        Assert.Contains("version 3", Assert.Throws<FormatException>(() => IslandEngine.Restore(newer)).Message, StringComparison.Ordinal);
         var random = new Random(5);
         for (int i = 0; i < 3000; i++)
         {
@@ -92,7 +116,8 @@ public class PersistenceTests
             try
             {
                 using IslandEngine restored = IslandEngine.Restore(damaged);
-                restored.Flush();
+                for (int flush = 0; flush < 10; flush++)
+                    restored.Flush();
             }
             catch (FormatException)
             {

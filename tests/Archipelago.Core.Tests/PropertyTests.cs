@@ -63,11 +63,31 @@ public class PropertyTests
         world.AssertCalm();
     }
 
+    [Property(Arbitrary = [typeof(Arbitraries)], MaxTest = 500, EndSize = 60)]
+    public void Whatever_happens_the_rules_hold_where_crowds_are_kept_together(PositiveInt cap, Step[] script)
+    {
+        using var world = new CheckedWorld(new IslandOptions { MaxIslandSize = 1 + (cap.Get % 20), Crowds = CrowdPolicy.Coherent, CrowdMovesPerFlush = 1 });
+        Run(world, script);
+        world.Flush();
+        world.Settle();
+    }
+
+    [Property(Arbitrary = [typeof(Arbitraries)], MaxTest = 150, EndSize = 60)]
+    public void Where_everybody_who_is_near_fits_together_both_policies_are_the_same(Step[] script)
+    {
+        const int Enough = 1000;
+        script = [.. script.Where(s => s is not Step.Rules)];
+        Assert.Equal(Outcome(script, null, new IslandOptions { MaxIslandSize = Enough }), Outcome(script, null, new IslandOptions { MaxIslandSize = Enough, Crowds = CrowdPolicy.Coherent }));
+    }
+
     [Property(Arbitrary = [typeof(Arbitraries)], MaxTest = 100, EndSize = 40)]
     public void The_order_of_reports_does_not_matter(Step[] script, int seed)
     {
-        string forward = Outcome(script, null), shuffled = Outcome(script, new Random(seed));
-        Assert.Equal(forward, shuffled);
+        foreach (CrowdPolicy policy in Enum.GetValues<CrowdPolicy>())
+        {
+            var rules = new IslandOptions { MaxIslandSize = 5, Crowds = policy, CrowdMovesPerFlush = 1 };
+            Assert.Equal(Outcome(script, null, rules), Outcome(script, new Random(seed), rules));
+        }
     }
 
     /// <summary>Long walks: circles are left, cut down and drawn anew many thousand times, and the oracle must never find what the engine missed.</summary>
@@ -80,9 +100,15 @@ public class PropertyTests
     [InlineData(6, 60, 200, 0.2f, 2)]
     [InlineData(7, 60, 150, 8f, 2)]
     [InlineData(8, 100, 200, 3f, 7)]
-    public void Hundreds_of_ticks_of_walking_keep_the_rules(int seed, int people, int side, float step, int cap)
+    [InlineData(9, 200, 150, 2f, 20, true)]
+    [InlineData(10, 200, 100, 6f, 11, true)]
+    [InlineData(11, 150, 250, 4f, 6, true)]
+    [InlineData(12, 150, 600, 6f, 5, true)]
+    [InlineData(13, 120, 60, 1f, 40, true)]
+    [InlineData(14, 150, 150, 20f, 3, true)]
+    public void Hundreds_of_ticks_of_walking_keep_the_rules(int seed, int people, int side, float step, int cap, bool coherent = false)
     {
-        using var world = new CheckedWorld(new IslandOptions { MaxIslandSize = cap });
+        using var world = new CheckedWorld(new IslandOptions { MaxIslandSize = cap, Crowds = coherent ? CrowdPolicy.Coherent : CrowdPolicy.Plain, CrowdMovesPerFlush = 1 });
         var random = new Random(seed);
         float Place() => side * random.NextSingle();
         for (int tick = 0; tick < 250; tick++)
@@ -100,12 +126,15 @@ public class PropertyTests
                 world.Flush();
         }
         world.Flush();
-        world.AssertCalm();
+        if (coherent)
+            world.Settle();
+        else
+            world.AssertCalm();
     }
 
-    private static string Outcome(Step[] script, Random? shuffle)
+    private static string Outcome(Step[] script, Random? shuffle, IslandOptions rules)
     {
-        using var world = new CheckedWorld(new IslandOptions { MaxIslandSize = 5 });
+        using var world = new CheckedWorld(rules);
         var text = new System.Text.StringBuilder();
         foreach (Step step in script)
         {
@@ -147,7 +176,7 @@ public class PropertyTests
                 world.Remove(world.Peers[l.Who % world.Peers.Count]);
                 break;
             case Step.Rules r:
-                world.SetRules(new IslandOptions { MaxIslandSize = r.Cap, JoinDistance = r.Join });
+                world.SetRules(world.Engine.Options with { MaxIslandSize = r.Cap, JoinDistance = r.Join });
                 break;
             case Step.Flush:
                 world.Flush();

@@ -448,6 +448,8 @@ public class ServiceTests
     [Theory]
     [InlineData("LIVEKIT_API_SECRET", "", "LIVEKIT_API_SECRET is not set")]
     [InlineData("LIVEKIT_HOST", "wss://x?y", "must not contain a question mark")]
+    [InlineData("ARCHIPELAGO_CROWD_POLICY", "tidy", "CROWD_POLICY is \"tidy\"")]
+    [InlineData("ARCHIPELAGO_CROWD_MOVES", "-1", "CROWD_MOVES")]
     [InlineData("ARCHIPELAGO_JOIN_DISTANCE", "81", "JOIN_DISTANCE 81 is above")]
     [InlineData("LIVEKIT_ISLAND_SIZE", "0", "LIVEKIT_ISLAND_SIZE is 0")]
     [InlineData("ARCHIPELAGO_FLUSH_FREQUENCY", "often", "must be a number")]
@@ -485,6 +487,38 @@ public class ServiceTests
             "archipelago_islands_by_size{size=\"1\"} 2", "archipelago_islands_by_size{size=\"over 100\"} 0", "archipelago_beat_seconds_count{stage=\"flush\"} 4", "archipelago_tokens_total 5",
             "archipelago_peers{state=\"placed\"} 2", "archipelago_bus_connected 1"])
             Assert.Contains(line + "\n", metrics, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(null, true)]
+    [InlineData("coherent", true)]
+    [InlineData("plain", false)]
+    public async Task A_crowd_larger_than_an_island_is_kept_together_and_told_of(string? policy, bool coherent)
+    {
+        await using Fixture service = await Fixture.StartAsync(new() { ["LIVEKIT_ISLAND_SIZE"] = "10", ["ARCHIPELAGO_CROWD_POLICY"] = policy ?? "", ["ARCHIPELAGO_CROWD_MOVES"] = "100" });
+        FlushReport? report = null;
+        service.Host.Bus.Subscribe(Subjects.FlushReport, m => report = FlushReport.Parser.ParseFrom(m.Payload));
+        // They come from all over a row, so that the order of arrival says nothing of who stands beside whom.
+        for (int i = 0; i < 30; i++)
+        {
+            await service.HeartbeatAsync($"0x{i:x}", i * 7 % 30 * 4, 0);
+            await service.BeatAsync();
+        }
+        uint moved = report!.CrowdMoves;
+        for (int beat = 0; beat < 60; beat++)
+        {
+            await service.BeatAsync();
+            moved += report!.CrowdMoves;
+        }
+        Assert.True(coherent || moved == 0);
+        Assert.Equal(coherent ? 30u : 0, report!.CrowdMembers);
+        Assert.Equal(report.CrowdMembers > 0, report.CrowdIslands >= 3);
+        Assert.True(report.HasNeighbourRecall && report.HasNeighbourRecallLowestTenth);
+        Assert.InRange(report.NeighbourRecall, coherent ? 0.6 : 0.1, coherent ? 1 : 0.6);
+        string metrics = await service.Host.GetAsync("/metrics");
+        foreach (string line in (string[])[$"archipelago_crowd_members {report.CrowdMembers}", $"archipelago_crowd_islands {report.CrowdIslands}", $"archipelago_crowd_islands_over_minimum {report.CrowdIslands - (coherent ? 3 : 0)}"])
+            Assert.Contains(line + "\n", metrics, StringComparison.Ordinal);
+        Assert.Contains("archipelago_neighbour_recall{of=\"all\"}", metrics, StringComparison.Ordinal);
     }
 
     /// <summary>A bus that hangs with the list of islands, and so the beat.</summary>

@@ -163,6 +163,15 @@ public sealed class MapTests(BrowserFixture fixture, ITestOutputHelper output) :
         Assert.Equal(member, await TextAsync("#details h2"));
         await page.Keyboard.PressAsync("Escape");
         await Eventually.TrueAsync(() => page.Locator("#details").IsHiddenAsync());
+        // Coloured by company, and what the Service has measured of it.
+        Assert.True(await page.Locator("#shares").IsHiddenAsync());
+        await page.Keyboard.PressAsync("c");
+        Assert.True(await page.Locator("#shares").IsVisibleAsync());
+        await Eventually.TrueAsync(async () => (await NumberAsync("liveMap.world.share?.length ?? 0")) > 0);
+        await Eventually.TrueAsync(async () => double.TryParse(await TextAsync("#recall"), out double share) && share is > 0 and <= 100);
+        await ShotAsync(page, "company");
+        await page.ClickAsync("#company");
+        Assert.True(await page.Locator("#shares").IsHiddenAsync());
         await page.FillAsync("#query", "");
         await page.ClickAsync("#fit");
         await page.Mouse.MoveAsync(600, 420);

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using Archipelago.Core;
 
 namespace Archipelago.Benchmarks.Crowds;
@@ -7,7 +6,20 @@ namespace Archipelago.Benchmarks.Crowds;
 /// <summary><c>bench crowds</c> and <c>probe crowd</c>: crowds larger than an island, cut by either policy.</summary>
 internal static class CrowdCommands
 {
-    private static Option<string> PolicyOption() => new("--policy") { Description = "plain, coherent or both.", DefaultValueFactory = _ => "both" };
+    /// <summary>How crowds are cut; <c>both</c> is for those who run one after the other.</summary>
+    public static Option<string> PolicyOption(string normally = "both") =>
+        new Option<string>("--policy") { Description = normally == "both" ? "plain, coherent or both." : "plain or coherent.", DefaultValueFactory = _ => normally }
+            .Require(normally == "both" ? ["plain", "coherent", "both"] : ["plain", "coherent"]);
+
+    private static Option<string> Require(this Option<string> option, string[] values)
+    {
+        option.Validators.Add(result =>
+        {
+            if (!values.Contains(result.GetValueOrDefault<string>()))
+                result.AddError($"{option.Name} must be {string.Join(" or ", values)}.");
+        });
+        return option;
+    }
 
     private static Option<int> CapOption() => new("--cap") { Description = "Largest island.", DefaultValueFactory = _ => 100 };
 
@@ -27,6 +39,8 @@ internal static class CrowdCommands
             string[] names = parsed.GetValue(only) is { Length: > 0 } some ? some : CrowdScenario.Names;
             string[] policies = parsed.GetValue(policy) == "both" ? ["plain", "coherent"] : [parsed.GetValue(policy)!];
             var lines = new List<string>();
+            foreach (string rule in policies)
+                CrowdProbe.Rehearse(Rules(rule, parsed.GetValue(cap), parsed.GetValue(moves)));
             foreach (string name in names)
             {
                 foreach (string rule in policies)
@@ -61,6 +75,7 @@ internal static class CrowdCommands
             {
                 foreach (string rule in parsed.GetValue(policy) == "both" ? (string[])["plain", "coherent"] : [parsed.GetValue(policy)!])
                 {
+                    CrowdProbe.Rehearse(Rules(rule, parsed.GetValue(cap), parsed.GetValue(moves)));
                     using FileStream file = File.OpenRead(parsed.GetValue(track)!);
                     Console.WriteLine(CrowdProbe.RunTrack(file, parsed.GetValue(people), Rules(rule, parsed.GetValue(cap), parsed.GetValue(moves))).ToJson());
                 }
@@ -75,16 +90,12 @@ internal static class CrowdCommands
         return command;
     }
 
-    private static IslandOptions Rules(string policy, int cap, double moves) => new()
+    /// <summary>Rules with one of the policies that <see cref="PolicyOption"/> lets through.</summary>
+    public static IslandOptions Rules(string policy, int cap, double? moves = null) => new()
     {
         MaxIslandSize = cap,
-        CrowdMovesPerFlush = moves,
-        Crowds = policy switch
-        {
-            "plain" => CrowdPolicy.Plain,
-            "coherent" => CrowdPolicy.Coherent,
-            _ => throw new ArgumentException(string.Create(CultureInfo.InvariantCulture, $"There is no policy \"{policy}\"; there are plain, coherent and both.")),
-        },
+        CrowdMovesPerFlush = moves ?? new IslandOptions().CrowdMovesPerFlush,
+        Crowds = policy == "plain" ? CrowdPolicy.Plain : CrowdPolicy.Coherent,
     };
 
     private static CrowdFigures Mean(CrowdFigures[] runs) => new(

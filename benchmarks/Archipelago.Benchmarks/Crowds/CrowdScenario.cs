@@ -28,12 +28,14 @@ internal sealed class CrowdScenario
     private readonly Person[] people;
     private readonly Func<CrowdScenario, Person, (double X, double Z)> place;
     private readonly double near;
+    private readonly double side;
     private readonly bool moves;
 
-    private CrowdScenario(string name, int count, int seed, double near, bool moves, Func<CrowdScenario, Person, (double X, double Z)> place)
+    private CrowdScenario(string name, int count, int seed, double near, bool moves, double side, Func<CrowdScenario, Person, (double X, double Z)> place)
     {
         Name = name;
         this.near = near;
+        this.side = side;
         this.moves = moves;
         this.place = place;
         random = new Random(seed);
@@ -61,16 +63,16 @@ internal sealed class CrowdScenario
 
     public static CrowdScenario Make(string name, int seed) => name switch
     {
-        "300" => new(name, 300, seed, 0.9, true, Square(150)),
-        "1000" => new(name, 1000, seed, 0.9, true, Square(250)),
-        "2000" => new(name, 2000, seed, 0.9, true, Stages(400)),
+        "300" => new(name, 300, seed, 0.9, true, 150, Square(150)),
+        "1000" => new(name, 1000, seed, 0.9, true, 250, Square(250)),
+        "2000" => new(name, 2000, seed, 0.9, true, 400, Stages(400)),
         "arrivals" => Arrivals(name, seed),
         "meeting" => Meeting(name, seed),
-        "dense" => new(name, 500, seed, 0.9, true, Disc(40)),
-        "300-rw60" => new(name, 300, seed, 0, true, Square(150)),
-        "1000-rw60" => new(name, 1000, seed, 0, true, Square(250)),
-        "static-300" => new(name, 300, seed, 0.9, false, Square(150)),
-        "static-1000" => new(name, 1000, seed, 0.9, false, Square(250)),
+        "dense" => new(name, 500, seed, 0.9, true, 80, Disc(40)),
+        "300-rw60" => new(name, 300, seed, 0, true, 150, Square(150)),
+        "1000-rw60" => new(name, 1000, seed, 0, true, 250, Square(250)),
+        "static-300" => new(name, 300, seed, 0.9, false, 150, Square(150)),
+        "static-1000" => new(name, 1000, seed, 0.9, false, 250, Square(250)),
         _ => throw new ArgumentException($"There is no crowd \"{name}\"; there are {string.Join(", ", Names)}."),
     };
 
@@ -79,7 +81,7 @@ internal sealed class CrowdScenario
     private static Func<CrowdScenario, Person, (double X, double Z)> Disc(double radius) => (s, _) =>
     {
         double angle = 2 * Math.PI * s.random.NextDouble(), r = radius * Math.Sqrt(s.random.NextDouble());
-        return (r * Math.Cos(angle), r * Math.Sin(angle));
+        return (radius + (r * Math.Cos(angle)), radius + (r * Math.Sin(angle)));
     };
 
     /// <summary>Half of them around three stages, the others anywhere.</summary>
@@ -97,7 +99,7 @@ internal sealed class CrowdScenario
     /// <summary>One comes every second; from the twentieth minute on one goes every second.</summary>
     private static CrowdScenario Arrivals(string name, int seed)
     {
-        var scenario = new CrowdScenario(name, 600, seed, 0.9, true, Square(200));
+        var scenario = new CrowdScenario(name, 600, seed, 0.9, true, 200, Square(200));
         int[] order = [.. Enumerable.Range(0, 600)];
         scenario.random.Shuffle(order);
         for (int i = 0; i < 600; i++)
@@ -108,7 +110,7 @@ internal sealed class CrowdScenario
     /// <summary>Two crowds of ninety, two hundred metres apart, who meet after ten minutes and part after twenty.</summary>
     private static CrowdScenario Meeting(string name, int seed)
     {
-        var scenario = new CrowdScenario(name, 180, seed, 0.9, true, (s, p) =>
+        var scenario = new CrowdScenario(name, 180, seed, 0.9, true, 360, (s, p) =>
         {
             (double x, double z) = Square(80)(s, p);
             return s.flush is >= 300 and < 600 || p.Group == 0 ? (x, z) : (x + 280, z);
@@ -155,7 +157,8 @@ internal sealed class CrowdScenario
         if (random.NextDouble() < near)
         {
             double angle = 2 * Math.PI * random.NextDouble(), length = StepAtAConcert * random.NextDouble();
-            (person.ToX, person.ToZ) = (person.X + (length * Math.Cos(angle)), person.Z + (length * Math.Sin(angle)));
+            // Nobody leaves the place.
+            (person.ToX, person.ToZ) = (Math.Clamp(person.X + (length * Math.Cos(angle)), 0, side), Math.Clamp(person.Z + (length * Math.Sin(angle)), 0, side));
         }
         return left;
     }

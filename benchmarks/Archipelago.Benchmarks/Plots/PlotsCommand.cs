@@ -5,20 +5,22 @@ using System.Text.RegularExpressions;
 
 namespace Archipelago.Benchmarks.Plots;
 
-/// <summary><c>bench plots</c>: draws the pictures of the documents from results that are filed.</summary>
+/// <summary><c>bench plots</c>: draws the pictures of the documents.</summary>
 internal static partial class PlotsCommand
 {
     public static Command Create(Option<string> results)
     {
         var from = new Option<string>("--of") { Description = "Which processor's results.", DefaultValueFactory = _ => "amd-epyc-2-cores" };
         var to = new Option<string?>("--to") { Description = "Folder for the pictures; without it that of the documents." };
-        var command = new Command("plots", "Draws the pictures of the documents from the results.") { results, from, to };
+        var command = new Command("plots", "Draws the pictures of the documents, from results that are filed and from crowds that are run.") { results, from, to };
         command.SetAction(parsed =>
         {
             string root = parsed.GetValue(results)!, folder = Path.Combine(root, parsed.GetValue(from)!), images = parsed.GetValue(to) ?? Path.Combine(root, "..", "..", "docs", "images");
             Directory.CreateDirectory(images);
             File.WriteAllText(Path.Combine(images, "flush.svg"), DrawFlushes(Path.Combine(folder, "flush.jsonl")));
             File.WriteAllText(Path.Combine(images, "engine.svg"), DrawEngines(Path.Combine(folder, "FlushBenchmarks.md")));
+            File.WriteAllText(Path.Combine(images, "crowd.svg"), CrowdPicture.Policies());
+            File.WriteAllText(Path.Combine(images, "crowd-film.svg"), CrowdPicture.Film());
             return 0;
         });
         return command;

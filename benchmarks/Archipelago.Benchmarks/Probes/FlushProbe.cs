@@ -5,11 +5,10 @@ using Archipelago.Core;
 namespace Archipelago.Benchmarks.Probes;
 
 /// <summary>Moves a world tick by tick and times each flush. Points move between flushes, since branch predictors learn a repeated one.</summary>
-internal sealed class FlushProbe(Position[] points, int cap, float step, double moving, int seed)
+internal sealed class FlushProbe(Position[] points, IslandOptions rules, float step, double moving, int seed)
 {
     private const int RehearsalPeers = 4000;
 
-    private readonly IslandOptions rules = new() { MaxIslandSize = cap };
     private readonly Random random = new(seed);
     private readonly PeerHandle[] handles = new PeerHandle[points.Length];
     private readonly int[] order = [.. Enumerable.Range(0, points.Length)];

@@ -50,10 +50,11 @@ internal static class ProbeCommand
         var step = new Option<float>("--step") { Description = "Metres that a peer moves at most in a tick.", DefaultValueFactory = _ => 6 };
         var threads = new Option<int>("--threads") { Description = "Threads of the flush; this engine flushes on one.", DefaultValueFactory = _ => 1 };
         var cap = new Option<int>("--cap") { Description = "Largest island.", DefaultValueFactory = _ => 100 };
+        Option<string> policy = CrowdCommands.PolicyOption("plain");
         var moving = new Option<double>("--moving") { Description = "Share of the peers that move in a tick.", DefaultValueFactory = _ => 1 };
         var seed = new Option<int>("--seed") { Description = "Decides all chances.", DefaultValueFactory = _ => 1 };
         var verify = new Option<bool>("--verify") { Description = "Checks the last state against the invariants; exit code 1 when one is broken." };
-        var command = new Command("flush", "Flushes a moving world again and again.") { points, world, peers, ticks, warmup, step, threads, cap, moving, seed, verify };
+        var command = new Command("flush", "Flushes a moving world again and again.") { points, world, peers, ticks, warmup, step, threads, cap, policy, moving, seed, verify };
         command.SetAction(parsed =>
         {
             if (parsed.GetValue(threads) != 1)
@@ -64,7 +65,7 @@ internal static class ProbeCommand
             string? file = parsed.GetValue(points);
             var probe = new FlushProbe(
                 file is not null ? Worlds.Read(file) : Worlds.Make(parsed.GetValue(world)!, parsed.GetValue(peers), parsed.GetValue(seed)),
-                parsed.GetValue(cap), parsed.GetValue(step), parsed.GetValue(moving), parsed.GetValue(seed));
+                CrowdCommands.Rules(parsed.GetValue(policy)!, parsed.GetValue(cap)), parsed.GetValue(step), parsed.GetValue(moving), parsed.GetValue(seed));
             Console.WriteLine(probe.Run(parsed.GetValue(warmup), parsed.GetValue(ticks)));
             return !parsed.GetValue(verify) || probe.Verify() ? 0 : 1;
         });

@@ -1,17 +1,19 @@
 using System.Globalization;
 using System.Text;
+using Archipelago.Core;
 
 namespace Archipelago.Cli.Replay;
 
 /// <summary>Sets what people would have noticed of a day under some options beside what they did notice.</summary>
 internal static class ReplayComparison
 {
-    /// <summary>Reads options such as <c>join=48,leave=64,cap=150</c>, each optional.</summary>
+    /// <summary>Reads options such as <c>join=48,leave=64,cap=150,crowds=coherent</c>, each optional.</summary>
     /// <returns>Null and what is wrong with the text, or the options.</returns>
     public static (ReplayOverrides? Options, string? Fault) Parse(string text)
     {
         double? join = null, leave = null;
         int? cap = null;
+        CrowdPolicy? crowds = null;
         foreach (string part in text.Split(',', StringSplitOptions.TrimEntries))
         {
             string[] pair = part.Split('=', 2, StringSplitOptions.TrimEntries);
@@ -22,10 +24,12 @@ internal static class ReplayComparison
                 case "join" when isNumber: join = value; break;
                 case "leave" when isNumber: leave = value; break;
                 case "cap" when isNumber && value is >= 1 and <= int.MaxValue && value == Math.Floor(value): cap = (int)value; break;
-                default: return (null, $"\"{part}\" is no option to compare with; it must be join=METRES, leave=METRES or cap=PEOPLE, several separated by commas.");
+                case "crowds" when pair is [_, "plain"]: crowds = CrowdPolicy.Plain; break;
+                case "crowds" when pair is [_, "coherent"]: crowds = CrowdPolicy.Coherent; break;
+                default: return (null, $"\"{part}\" is no option to compare with; it must be join=METRES, leave=METRES, cap=PEOPLE or crowds=plain or coherent, several separated by commas.");
             }
         }
-        return (new ReplayOverrides(join, leave, cap), null);
+        return (new ReplayOverrides(join, leave, cap, crowds), null);
     }
 
     /// <summary>A table for people.</summary>
@@ -39,7 +43,8 @@ internal static class ReplayComparison
             ("islands, mean", m => Text(m.Islands, "0.#")),
             ("biggest island, most", m => Text(m.BiggestIsland, "0")),
             ("moves to another island, a person an hour", m => Text(m.MovesAPersonAnHour, "0.###")),
-            ("near neighbours in the same island", m => double.IsNaN(m.Together) ? "-" : Text(m.Together * 100, "0.0") + " %"),
+            ("ten nearest neighbours in the same island", m => Percent(m.Together)),
+            ("the same for the lowest tenth of people", m => Percent(m.LowestTenth)),
         ];
         int label = rows.Max(r => r.Label.Length);
         int width = Math.Max(14, columns.Max(c => c.Name.Length) + 2);
@@ -56,6 +61,8 @@ internal static class ReplayComparison
         }
         return table.ToString();
     }
+
+    private static string Percent(double share) => double.IsNaN(share) ? "-" : Text(share * 100, "0.0") + " %";
 
     private static string Text(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
 }

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Archipelago.Core;
 
 namespace Archipelago.Cli.Replay;
@@ -7,9 +6,7 @@ namespace Archipelago.Cli.Replay;
 /// <param name="period">Time between flushes that do not say when they were.</param>
 internal sealed class ReplayMeasures(TimeSpan period)
 {
-    // Neighbours are those within earshot, whatever the options say, so that different options can be compared.
-    private const float Near = 64;
-    private const int Nearest = 10, SampleEvery = 15, SamplePeople = 200;
+    private const int SampleEvery = 15, SamplePeople = 200;
     private static readonly TimeSpan LongestGap = TimeSpan.FromMinutes(10);
 
     private double? lastTime;
@@ -17,8 +14,12 @@ internal sealed class ReplayMeasures(TimeSpan period)
     private double people;
     private double islands;
     private long moved;
+
+    // Neighbours are those within earshot, whatever the options say, so that different options can be compared.
+    private readonly NeighbourRecall recall = new();
     private long asked;
-    private long together;
+    private double together;
+    private double lowest;
 
     /// <summary>Flushes so far.</summary>
     public long Flushes { get; private set; }
@@ -36,7 +37,10 @@ internal sealed class ReplayMeasures(TimeSpan period)
     public double MovesAPersonAnHour => personHours == 0 ? 0 : moved / personHours;
 
     /// <summary>Of the neighbours of people, within 64 m and the ten nearest at most, the share that was in the same island; not a number when nobody ever had a neighbour.</summary>
-    public double Together => asked == 0 ? double.NaN : (double)together / asked;
+    public double Together => asked == 0 ? double.NaN : together / asked;
+
+    /// <summary>The same for the lowest tenth of people.</summary>
+    public double LowestTenth => asked == 0 ? double.NaN : lowest / asked;
 
     /// <summary>Takes what a flush did.</summary>
     /// <param name="snapshot">The islands after it.</param>
@@ -54,44 +58,11 @@ internal sealed class ReplayMeasures(TimeSpan period)
         foreach (ref readonly IslandChange change in changes)
             if (!change.From.IsNone)
                 moved++;
-        if (Flushes++ % SampleEvery == 0)
-            Sample(snapshot);
+        if (Flushes++ % SampleEvery != 0)
+            return;
+        RecallFigures figures = recall.Sample(snapshot, SamplePeople);
+        asked += figures.People;
+        together += figures.People == 0 ? 0 : figures.Mean * figures.People;
+        lowest += figures.People == 0 ? 0 : figures.LowestTenth * figures.People;
     }
-
-    private void Sample(IslandSnapshot snapshot)
-    {
-        ReadOnlySpan<IslandMember> members = snapshot.Members;
-        int[] islandOf = new int[members.Length];
-        for (int island = 0; island < snapshot.Islands.Length; island++)
-            islandOf.AsSpan(snapshot.Islands[island].FirstMember, snapshot.Islands[island].Count).Fill(island);
-        var cells = new Dictionary<(long, long), List<int>>();
-        for (int i = 0; i < members.Length; i++)
-        {
-            ref List<int>? cell = ref CollectionsMarshal.GetValueRefOrAddDefault(cells, CellOf(members[i].Position), out _);
-            (cell ??= []).Add(i);
-        }
-        var near = new List<(float Square, int Member)>();
-        // Members stand island by island, so that every so manieth is a fair choice.
-        for (double at = 0; at < members.Length; at += Math.Max(1, (double)members.Length / SamplePeople))
-        {
-            int person = (int)at;
-            near.Clear();
-            (long cellX, long cellZ) = CellOf(members[person].Position);
-            for (long x = cellX - 1; x <= cellX + 1; x++)
-                for (long z = cellZ - 1; z <= cellZ + 1; z++)
-                    foreach (int other in cells.GetValueOrDefault((x, z)) ?? [])
-                        if (other != person && SquareBetween(members[other].Position, members[person].Position) is var square && square <= Near * Near)
-                            near.Add((square, other));
-            near.Sort();
-            foreach ((float _, int other) in near.Take(Nearest))
-            {
-                asked++;
-                together += islandOf[other] == islandOf[person] ? 1 : 0;
-            }
-        }
-    }
-
-    private static (long X, long Z) CellOf(in Position place) => ((long)Math.Floor(place.X / Near), (long)Math.Floor(place.Z / Near));
-
-    private static float SquareBetween(in Position a, in Position b) => ((a.X - b.X) * (a.X - b.X)) + ((a.Z - b.Z) * (a.Z - b.Z));
 }

@@ -9,7 +9,8 @@ namespace Archipelago.Cli.Replay;
 /// <param name="Join">The join distance, in metres.</param>
 /// <param name="Leave">The leave distance, in metres.</param>
 /// <param name="Cap">The most members of an island.</param>
-internal sealed record ReplayOverrides(double? Join, double? Leave, int? Cap);
+/// <param name="Crowds">How crowds are cut.</param>
+internal sealed record ReplayOverrides(double? Join, double? Leave, int? Cap, CrowdPolicy? Crowds = null);
 
 /// <summary>An engine that is driven by names, and writes what each flush did.</summary>
 internal sealed class ReplayWorld
@@ -44,6 +45,7 @@ internal sealed class ReplayWorld
         JoinDistance = overrides.Join ?? line.JoinDistance ?? engine.Options.JoinDistance,
         LeaveDistance = overrides.Leave ?? line.LeaveDistance ?? engine.Options.LeaveDistance,
         MaxIslandSize = overrides.Cap ?? line.MaxIslandSize ?? engine.Options.MaxIslandSize,
+        Crowds = overrides.Crowds ?? engine.Options.Crowds,
     };
 
     public void Move(string name, in Position position, bool prefers, string? prefer)

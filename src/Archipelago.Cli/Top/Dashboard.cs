@@ -50,7 +50,8 @@ internal static class Dashboard
         string PerSecond(long count) => flush is { Seconds: > 0 } ? Text(count / flush.Seconds, "0.#") : "-";
         foreach ((string name, string value) in ((string, string)[])[
             ("people", Text(world.People, "0")), ("islands", Text(world.Islands, "0")), ("of them full", Text(world.Full, "0")), ("heartbeats/s", Text(world.Heartbeats, "0")),
-            ("came/s", PerSecond(flush?.Newcomers ?? 0)), ("merged/s", PerSecond(flush?.Merges ?? 0)), ("split/s", PerSecond(flush?.Splits ?? 0)), ("left/s", PerSecond(flush?.Left ?? 0)),
+            ("came/s", PerSecond(flush?.Newcomers ?? 0)), ("merged/s", PerSecond(flush?.Merges ?? 0)), ("split/s", PerSecond(flush?.Splits ?? 0)), ("moved in crowds/s", PerSecond(flush?.Moves ?? 0)),
+            ("neighbours together", flush?.Recall is { } recall ? Text(recall * 100, "0") + " %" : "-"), ("left/s", PerSecond(flush?.Left ?? 0)),
             ("Service", world.IsHealthy ? "alive" : "silent")])
             table.AddRow(Plain(name), Plain(value));
         return table;

@@ -9,8 +9,10 @@ namespace Archipelago.Cli.Top;
 /// <param name="Newcomers">Who came.</param>
 /// <param name="Merges">Who was moved since islands merged.</param>
 /// <param name="Splits">Who was moved since an island split.</param>
+/// <param name="Moves">Who was moved to be with its neighbours in a crowd larger than an island.</param>
+/// <param name="Recall">Of people's ten nearest, the share that is in the same island; null when nobody knows.</param>
 /// <param name="Left">Who left.</param>
-internal sealed record FlushFigures(long Number, double Milliseconds, double Seconds, long Newcomers, long Merges, long Splits, long Left);
+internal sealed record FlushFigures(long Number, double Milliseconds, double Seconds, long Newcomers, long Merges, long Splits, long Moves, double? Recall, long Left);
 
 /// <summary>The world as the live stream of Stats tells it, as far as figures go. One thread at a time.</summary>
 internal sealed class WorldFigures
@@ -83,7 +85,8 @@ internal sealed class WorldFigures
     {
         long Count(string name) => flush.GetProperty(name).GetInt64();
         double Number(string name) => flush.GetProperty(name) is { ValueKind: JsonValueKind.Number } value ? value.GetDouble() : 0;
-        var told = new FlushFigures(Count("number"), Number("flushMs"), Number("seconds"), Count("newcomers"), Count("merges"), Count("splits"), Count("left"));
+        var told = new FlushFigures(Count("number"), Number("flushMs"), Number("seconds"), Count("newcomers"), Count("merges"), Count("splits"), Count("crowdMoves"),
+            flush.TryGetProperty("neighbourRecall", out JsonElement recall) && recall.ValueKind == JsonValueKind.Number ? recall.GetDouble() : null, Count("left"));
         if (told.Number == LastFlush?.Number)
             return;
         LastFlush = told;

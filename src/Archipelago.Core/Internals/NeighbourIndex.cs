@@ -226,13 +226,16 @@ internal sealed class NeighbourIndex
     }
 
     /// <summary>
-    /// The nearest member of the island in which most of a newcomer's ten nearest within the join distance are, of those whose islands have room; a draw goes to the island of the nearest.
-    /// -1 when nobody is near. Who is equally near counts in the order of adding.
+    /// Whom a newcomer goes to: the nearest member of the island that it prefers, if somebody of that one is within the join distance and it has room; or else of the island in which
+    /// most of its ten nearest are, of those whose islands have room; a draw goes to the island of the nearest. -1 when nobody is near. Who is equally near counts in the order of
+    /// adding.
     /// </summary>
     public int FindCompany(World world, PeerTable peers, int body)
     {
         Span<(double Apart, int Body)> nearest = stackalloc (double, int)[Company];
         int count = 0, island = world.Bodies[body].Island;
+        long preference = peers.Preference(world.Map.SlotOf(body));
+        (double Apart, int Body) preferred = (double.PositiveInfinity, -1);
         Point at = world.Bodies[body].At;
         int column = Coordinate(at.X), row = Coordinate(at.Z);
         for (int i = 0; i < 9; i++)
@@ -248,8 +251,11 @@ internal sealed class NeighbourIndex
                 {
                     int otherIsland = world.Bodies[other].Island;
                     double apart = at.SquaredDistance(world.Bodies[other].At);
-                    if (otherIsland == island || apart > joinDistance * joinDistance || world.Islands[otherIsland].Count >= cap
-                        || (count == Company && !IsNearer(world, peers, apart, other, nearest[count - 1])))
+                    if (otherIsland == island || apart > joinDistance * joinDistance || world.Islands[otherIsland].Count >= cap)
+                        continue;
+                    if (preference != 0 && preference == world.Islands[otherIsland].Id && (preferred.Body < 0 || IsNearer(world, peers, apart, other, preferred)))
+                        preferred = (apart, other);
+                    if (count == Company && !IsNearer(world, peers, apart, other, nearest[count - 1]))
                         continue;
                     int to = count < Company ? count++ : Company - 1;
                     for (; to > 0 && IsNearer(world, peers, apart, other, nearest[to - 1]); to--)
@@ -258,6 +264,8 @@ internal sealed class NeighbourIndex
                 }
             }
         }
+        if (preferred.Body >= 0)
+            return preferred.Body;
         int best = -1, most = 0;
         for (int i = 0; i < count; i++)
         {

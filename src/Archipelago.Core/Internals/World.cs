@@ -282,7 +282,8 @@ internal sealed class World
         foreach (ref int touched in Touched.Span)
             touched = renamed[touched];
         foreach (ref LargeIsland large in Large.Span)
-            large.Index = renamed[large.Index];
+            if (large.Index < renamed.Length) // or it is long gone
+                large.Index = renamed[large.Index];
         System.Diagnostics.Debug.Assert(named == IslandCount && created.Count == 0, "every island has a member, and all are numbered between flushes");
         IslandTop = named;
         freeIslandCount = 0;

@@ -194,6 +194,10 @@ internal sealed class LiveWorld(WorldState world, TimeProvider clock)
         json.WriteNumber("newcomers", done.Newcomers);
         json.WriteNumber("splits", done.Splits);
         json.WriteNumber("merges", done.Merges);
+        json.WriteNumber("crowdMoves", done.CrowdMoves);
+        json.WriteNumber("crowdMembers", done.CrowdMembers);
+        if (done.HasNeighbourRecall)
+            WriteDouble(json, "neighbourRecall", done.NeighbourRecall);
         json.WriteNumber("left", done.Left);
         json.WriteNumber("heartbeats", done.Heartbeats);
         json.WriteEndObject();

@@ -9,8 +9,9 @@ const series = [
   { name: 'flush', label: 'Regrouping, ms', digits: 2, lines: [{ key: 'flush', colour: '--accent' }] },
   {
     name: 'changes', label: 'Changes of island a second', digits: 1,
-    lines: [{ key: 'newcomers', colour: '--good', label: 'new' }, { key: 'merges', colour: '--warn', label: 'merged' }, { key: 'splits', colour: '--full', label: 'split' }],
+    lines: [{ key: 'newcomers', colour: '--good', label: 'new' }, { key: 'merges', colour: '--warn', label: 'merged' }, { key: 'splits', colour: '--full', label: 'split' }, { key: 'moves', colour: '--accent', label: 'crowd' }],
   },
+  { name: 'recall', label: 'Neighbours together, %', lines: [{ key: 'recall', colour: '--good' }] },
 ]
 
 export class Figures {
@@ -56,7 +57,8 @@ export class Figures {
     const perSecond = (count) => (flush.seconds > 0 ? count / flush.seconds : 0)
     const now = {
       people, islands, heartbeats: this.rate ?? 0, flush: flush.flushMs ?? 0,
-      newcomers: perSecond(flush.newcomers), merges: perSecond(flush.merges), splits: perSecond(flush.splits),
+      newcomers: perSecond(flush.newcomers), merges: perSecond(flush.merges), splits: perSecond(flush.splits), moves: perSecond(flush.crowdMoves),
+      recall: (flush.neighbourRecall ?? NaN) * 100,
     }
     for (const row of this.rows) {
       let total = 0
@@ -65,7 +67,7 @@ export class Figures {
         row.values[i].push(now[key])
         if (row.values[i].length > samples) row.values[i].shift()
       })
-      row.value.textContent = total.toLocaleString('en', { maximumFractionDigits: row.digits ?? 0 })
+      row.value.textContent = Number.isNaN(total) ? '–' : total.toLocaleString('en', { maximumFractionDigits: row.digits ?? 0 })
       this.plot(row)
     }
   }
@@ -77,13 +79,13 @@ export class Figures {
     ;[canvas.width, canvas.height] = [width * ratio, height * ratio]
     const context = canvas.getContext('2d')
     context.scale(ratio, ratio)
-    const most = Math.max(1e-9, ...values.flat())
+    const most = Math.max(1e-9, ...values.flat().filter(Number.isFinite))
     const style = getComputedStyle(canvas)
     lines.forEach((line, i) => {
       context.strokeStyle = context.fillStyle = resolve(canvas, style, line.colour)
       context.lineWidth = 1.5
       context.beginPath()
-      values[i].forEach((value, at) => context.lineTo(width - ((values[i].length - 1 - at) * width) / (samples - 1), height - 2 - (value / most) * (height - 5)))
+      values[i].forEach((value, at) => Number.isFinite(value) && context.lineTo(width - ((values[i].length - 1 - at) * width) / (samples - 1), height - 2 - (value / most) * (height - 5)))
       context.stroke()
       if (lines.length > 1) return
       context.lineTo(width, height)

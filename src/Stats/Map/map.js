@@ -268,13 +268,20 @@ const theme = () => {
   picture.readColours()
   stir()
 }
+const company = () => {
+  picture.byCompany = !picture.byCompany
+  $('company').setAttribute('aria-pressed', String(picture.byCompany))
+  $('shares').hidden = !picture.byCompany
+  for (const swatch of document.querySelectorAll('.share')) swatch.style.background = picture.shares[swatch.dataset.share]
+  stir()
+}
 const step = (x, y) => () => {
   selected.follows = false
   camera.pan(x, y)
   moved()
 }
 const keys = {
-  '+': () => zoom(1.4), '=': () => zoom(1.4), '-': () => zoom(1 / 1.4), f: fit, 0: fit, t: theme,
+  '+': () => zoom(1.4), '=': () => zoom(1.4), '-': () => zoom(1 / 1.4), f: fit, 0: fit, c: company, t: theme,
   ArrowLeft: step(80, 0), ArrowRight: step(-80, 0), ArrowUp: step(0, 80), ArrowDown: step(0, -80),
   '/': () => $('query').focus(), Escape: () => choose({}),
 }
@@ -289,6 +296,7 @@ addEventListener('keydown', (event) => {
 $('zoom-in').addEventListener('click', () => zoom(1.6))
 $('zoom-out').addEventListener('click', () => zoom(1 / 1.6))
 $('fit').addEventListener('click', fit)
+$('company').addEventListener('click', company)
 $('theme').addEventListener('click', theme)
 $('fold').addEventListener('click', () => {
   $('figures').hidden = !$('figures').hidden

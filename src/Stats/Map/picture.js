@@ -1,8 +1,9 @@
 // Draws the world: the grid of parcels, the islands as hulls, and the people.
 
-import { colours } from './world.js'
+import { colours, shares } from './world.js'
 
 const parcel = 16
+const weighEvery = 1000 // Milliseconds.
 const hullEvery = 250 // Milliseconds for which a hull stands; people do not walk far in that.
 const place = { x: 0, z: 0 }
 
@@ -28,6 +29,8 @@ export class Picture {
     Object.assign(this, { canvas, world, camera, context: canvas.getContext('2d', { alpha: false }) })
     this.buckets = Array.from({ length: colours + 1 }, () => ({ places: new Float32Array(512), length: 0 }))
     this.spots = Array.from({ length: colours + 1 }, () => [])
+    this.byCompany = false // Whether people are coloured by how many of their nearest are with them.
+    this.weighedAt = -Infinity
     this.hulls = new Map()
     this.hulledAt = -Infinity
     this.readColours()
@@ -44,6 +47,8 @@ export class Picture {
     }
     this.paint = Object.fromEntries(['sea', 'grid', 'axis', 'ink', 'faint', 'full', 'accent'].map((name) => [name, colour(name)]))
     probe.remove()
+    // From red for nobody to green for all, and the colour of those whom nobody is near.
+    this.shares = Array.from({ length: shares }, (_, i) => `hsl(${[2, 28, 46, 80, 145][i]} 75% 42%)`).concat(this.paint.faint)
     const dark = style.colorScheme === 'dark' || (style.colorScheme !== 'light' && matchMedia('(prefers-color-scheme: dark)').matches)
     this.hues = Array.from({ length: colours }, (_, i) => {
       // Neighbouring numbers get colours that are far apart.
@@ -206,12 +211,16 @@ export class Picture {
   drawPeople(now) {
     const { context, camera, world, buckets } = this
     for (const bucket of buckets) bucket.length = 0
+    if (this.byCompany && now - this.weighedAt > weighEvery) {
+      world.weigh()
+      this.weighedAt = now
+    }
     for (let slot = 0; slot < world.count; slot++) {
       if (!world.here[slot]) continue
       const { x, z } = world.at(slot, now, place)
       const [screenX, screenY] = [camera.toScreenX(x), camera.toScreenY(z)]
       if (!(screenX > -6 && screenY > -6 && screenX < camera.width + 6 && screenY < camera.height + 6)) continue
-      const bucket = buckets[world.island[slot]?.colour ?? colours]
+      const bucket = buckets[this.byCompany ? (world.share[slot] ?? shares) : (world.island[slot]?.colour ?? colours)]
       if (bucket.length + 2 > bucket.places.length) {
         const larger = new Float32Array(bucket.places.length * 2)
         larger.set(bucket.places)
@@ -225,7 +234,7 @@ export class Picture {
     const round = size > 2.2
     buckets.forEach(({ places, length }, colour) => {
       if (length === 0) return
-      context.fillStyle = colour === colours ? this.paint.faint : this.hues[colour].dot
+      context.fillStyle = this.byCompany ? (this.shares[colour] ?? this.paint.faint) : colour === colours ? this.paint.faint : this.hues[colour].dot
       if (round && length < 4000) {
         context.beginPath()
         for (let i = 0; i < length; i += 2) {

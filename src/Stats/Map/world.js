@@ -3,6 +3,9 @@
 const stride = 1000 // Milliseconds that a step takes on the map; people say where they are once a second.
 const leap = 48 // Metres beyond which nobody walks: they are simply there.
 export const colours = 24
+export const shares = 5
+const earshot = 64 // Metres.
+const cell = 16
 
 // A colour that stays with an island as long as it lives, the same for everybody who looks.
 function hash(text) {
@@ -138,6 +141,40 @@ export class World {
       if (square <= least) [best, least] = [slot, square]
     }
     return best
+  }
+
+  // Notes for everybody how many of the ten nearest within earshot share the island: 0 to 4 for none to all, 5 where nobody is near.
+  weigh() {
+    if (!this.share || this.share.length < this.count) this.share = new Uint8Array(this.x.length)
+    const cells = new Map()
+    const key = (x, z) => `${Math.floor(x / cell)},${Math.floor(z / cell)}`
+    for (let slot = 0; slot < this.count; slot++) {
+      this.share[slot] = 5
+      if (!this.here[slot] || !Number.isFinite(this.x[slot]) || !Number.isFinite(this.z[slot])) continue
+      const at = key(this.x[slot], this.z[slot])
+      if (cells.has(at)) cells.get(at).push(slot)
+      else cells.set(at, [slot])
+    }
+    for (const inside of cells.values()) for (const slot of inside) this.share[slot] = this.shareOf(slot, cells, key)
+  }
+
+  shareOf(slot, cells, key) {
+    const [x, z, near] = [this.x[slot], this.z[slot], []]
+    for (let ring = 0; ring <= earshot / cell; ring++) {
+      // Whoever is farther out than this ring is farther away than its inner edge.
+      if (near.length >= 10 && near[9].apart <= (Math.max(0, ring - 1) * cell) ** 2) break
+      for (let dz = -ring; dz <= ring; dz++)
+        for (let dx = -ring; dx <= ring; dx += Math.abs(dz) === ring ? 1 : 2 * ring)
+          for (const other of cells.get(key(x + dx * cell, z + dz * cell)) ?? []) {
+            const apart = (this.x[other] - x) ** 2 + (this.z[other] - z) ** 2
+            if (other === slot || apart > earshot ** 2 || (near.length >= 10 && apart >= near[9].apart)) continue
+            near.push({ apart, other })
+            near.sort((a, b) => a.apart - b.apart)
+            if (near.length > 10) near.pop()
+          }
+    }
+    if (near.length === 0) return 5
+    return Math.round((4 * near.filter(({ other }) => this.island[other] && this.island[other] === this.island[slot]).length) / near.length)
   }
 
   // Of somebody's ten nearest, how many share the island.

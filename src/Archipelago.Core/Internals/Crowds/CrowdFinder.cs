@@ -17,9 +17,15 @@ internal sealed class CrowdFinder(NeighbourIndex neighbours)
     private readonly Pool<int> islands = new();
     private readonly Pool<long> ages = new();
     private int[] localOf = [];
-    private int sorted;
-    private float slack;
-    private float widest;
+
+    /// <summary>So many of <see cref="World.Large"/> are sorted by where their boxes begin.</summary>
+    public int Sorted { get; set; }
+
+    /// <summary>The most by which a box begins elsewhere than where it is sorted.</summary>
+    public float Slack { get; set; }
+
+    /// <summary>The widest box so far.</summary>
+    public float Widest { get; set; }
 
     /// <summary>The islands of crowds, oldest first, by index.</summary>
     public ReadOnlySpan<int> Islands => islands.Span;
@@ -65,11 +71,11 @@ internal sealed class CrowdFinder(NeighbourIndex neighbours)
                 world.Islands[entry.Index].Pending &= ~Pending.Large;
                 continue;
             }
-            if (i < sorted)
+            if (i < Sorted)
                 keptSorted++;
             all[kept++] = entry;
         }
-        sorted = keptSorted;
+        Sorted = keptSorted;
         world.Large.Resize(kept);
     }
 
@@ -79,11 +85,12 @@ internal sealed class CrowdFinder(NeighbourIndex neighbours)
         foreach (ref LargeIsland entry in all)
             entry.SortedBy = entry.Box.West;
         all.Sort(static (a, b) => a.SortedBy != b.SortedBy ? a.SortedBy.CompareTo(b.SortedBy) : a.Order.CompareTo(b.Order));
-        sorted = all.Length;
-        slack = 0;
+        Sorted = all.Length;
+        Slack = 0;
     }
 
-    private static bool IsDue(in LargeIsland entry, long turn) => ((entry.Order ^ turn) & (Turns - 1)) == 0;
+    /// <summary>By the island's number, which outlives a restore.</summary>
+    private static bool IsDue(World world, in LargeIsland entry, long turn) => ((world.Islands[entry.Index].Id ^ turn) & (Turns - 1)) == 0;
 
     private void Draw(World world, long turn)
     {
@@ -91,13 +98,13 @@ internal sealed class CrowdFinder(NeighbourIndex neighbours)
         for (int i = 0; i < all.Length; i++)
         {
             ref LargeIsland entry = ref all[i];
-            if (entry.IsDrawn && !IsDue(entry, turn))
+            if (entry.IsDrawn && !IsDue(world, entry, turn))
                 continue;
             entry.Box = BoxOf(world, entry.Index);
             entry.IsDrawn = true;
-            widest = Math.Max(widest, entry.Box.East - entry.Box.West);
-            if (i < sorted)
-                slack = Math.Max(slack, Math.Abs(entry.Box.West - entry.SortedBy));
+            Widest = Math.Max(Widest, entry.Box.East - entry.Box.West);
+            if (i < Sorted)
+                Slack = Math.Max(Slack, Math.Abs(entry.Box.West - entry.SortedBy));
         }
     }
 
@@ -119,7 +126,7 @@ internal sealed class CrowdFinder(NeighbourIndex neighbours)
         Span<LargeIsland> all = world.Large.Span;
         for (int i = 0; i < all.Length; i++)
         {
-            if (!IsDue(all[i], turn) && i < sorted)
+            if (!IsDue(world, all[i], turn) && i < Sorted)
                 continue;
             bool others = MarkNear(all, i, rules.JoinDistance);
             all[i].IsCrowded = others || neighbours.AnySmallNear(
@@ -132,13 +139,13 @@ internal sealed class CrowdFinder(NeighbourIndex neighbours)
     {
         Box box = all[one].Box;
         bool any = false;
-        double from = (double)box.West - distance - widest - slack, to = (double)box.East + distance + slack;
-        int at = FirstFrom(all[..sorted], from);
+        double from = (double)box.West - distance - Widest - Slack, to = (double)box.East + distance + Slack;
+        int at = FirstFrom(all[..Sorted], from);
         while (at < all.Length)
         {
-            if (at < sorted && all[at].SortedBy > to)
+            if (at < Sorted && all[at].SortedBy > to)
             {
-                at = sorted;
+                at = Sorted;
                 continue;
             }
             if (at != one && all[at].Box.IsNear(box, distance))

@@ -202,6 +202,8 @@ internal sealed class CrowdGrid
         var own = Vector256.Create(reach[member]);
         var most = Vector256.Create(limit);
         var rows = Vector256.Create(row);
+        var island = Vector256.Create(local[member]);
+        int together = 0;
         for (int i = start; i < end; i += Lanes)
         {
             Vector256<float> dx = Vector256.LoadUnsafe(ref MemoryMarshal.GetArrayDataReference(x), (nuint)i) - atX;
@@ -213,19 +215,24 @@ internal sealed class CrowdGrid
             if (end - i < Lanes)
                 within &= (1u << (end - i)) - 1;
             uint inMine = Vector256.LessThanOrEqual(apart, own).ExtractMostSignificantBits() & within, inTheirs = Vector256.LessThanOrEqual(apart, theirs).ExtractMostSignificantBits() & within;
-            for (uint bits = inMine | inTheirs; bits != 0; bits &= bits - 1)
+            // Most people around are of one's own island as a rule; they are counted at once.
+            uint ours = Vector256.Equals(Vector256.LoadUnsafe(ref MemoryMarshal.GetArrayDataReference(local), (nuint)i), island).ExtractMostSignificantBits();
+            together += BitOperations.PopCount(inMine & ours) + BitOperations.PopCount(inTheirs & ours);
+            for (uint bits = (inMine | inTheirs) & ~ours; bits != 0; bits &= bits - 1)
             {
                 int lane = BitOperations.TrailingZeroCount(bits);
                 Add(i + lane, (int)((inMine >> lane) & 1) + (int)((inTheirs >> lane) & 1), weight);
             }
         }
+        weight[local[member]] += together;
     }
 
     private void Add(int other, int bond, Span<int> weight)
     {
-        ref int to = ref weight[local[other]];
-        if (to == 0 && local[other] != met.Span[0])
-            met.Add(local[other]);
+        int island = local[other];
+        ref int to = ref weight[island];
+        if (to == 0 && island != met.Span[0])
+            met.Add(island);
         to += bond;
     }
 

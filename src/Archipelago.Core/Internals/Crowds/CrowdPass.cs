@@ -10,20 +10,27 @@ internal sealed class CrowdPass(PeerTable peers, NeighbourIndex neighbours)
     private readonly CrowdOverflow overflow = new(peers, neighbours);
     private readonly CrowdRepair repair = new(peers, neighbours);
 
+    /// <summary>Which islands are in crowds.</summary>
+    public CrowdFinder Finder => finder;
+
     /// <summary>What is remembered from flush to flush.</summary>
     public CrowdState State { get; } = new();
 
     /// <summary>Members of crowds in the last run.</summary>
     public int Members { get; private set; }
 
-    /// <summary>Islands of crowds in the last run.</summary>
-    public int Islands => finder.Islands.Length;
-
-    /// <summary>People whom the last run has moved.</summary>
-    public int Moves => repair.Moved.Length;
+    /// <summary>What the last run did.</summary>
+    public CrowdSummary Summary => Members == 0 ? default : new CrowdSummary(Members, finder.Islands.Length, repair.Moved.Length);
 
     /// <summary>True when this body was moved by the last run.</summary>
     public bool WasMoved(int body) => repair.WasMoved(body);
+
+    /// <summary>Somebody has left; whoever gets the slot next begins anew.</summary>
+    public void Forget(int slot)
+    {
+        if (slot < State.Uneasy.Length)
+            State.Uneasy[slot] = false;
+    }
 
     /// <summary>Finds the crowds and moves those who gain by it. Who was moved is to look around then: merge once more.</summary>
     public void Run(World world, IslandOptions rules)
@@ -41,7 +48,25 @@ internal sealed class CrowdPass(PeerTable peers, NeighbourIndex neighbours)
             else
                 repair.Run(world, grid, finder, State, rules);
         }
-        State.Govern(Moves, Members, rules.CrowdMovesPerFlush);
+        State.Govern(repair.Moved.Length, Members, rules.CrowdMovesPerFlush);
+    }
+
+    /// <summary>
+    /// Φ: the bonds within the islands of crowds, less what their sizes cost. While nobody moves on the ground, no move of the repair lowers it.
+    /// </summary>
+    public double Potential(World world, IslandOptions rules)
+    {
+        finder.Run(world, rules, State.Turn);
+        grid.Build(world, finder.Islands, rules.JoinDistance);
+        double bonds = 0, sizes = 0;
+        for (int member = 0; member < grid.Count; member++)
+        {
+            grid.Weigh(member);
+            bonds += grid.WeightOf(grid.IslandOf(member));
+        }
+        foreach (int island in finder.Islands)
+            sizes += Math.Pow(world.Islands[island].Count, 2);
+        return (bonds / 2) - (CrowdRepair.PerMember / 2 * sizes);
     }
 
     /// <summary>Forgets what the last run did; before each flush's.</summary>

@@ -7,7 +7,7 @@ namespace Archipelago.Core.Internals.Crowds;
 /// <para>
 /// What a person gains by going from island a to b is what binds it to b, less what binds it to a, less <see cref="PerMember"/> times how much larger b would then be. A move must gain at
 /// least what the governor asks for (<see cref="CrowdState.Gain"/>). So while nobody moves on the ground, every move raises Φ = Σ of the bonds within islands − PerMember/2 · Σ of squared
-/// sizes by at least four, and Φ is bounded: it comes to rest.
+/// sizes by at least <see cref="CrowdState.LeastGain"/>, and Φ is bounded: it comes to rest.
 /// </para>
 /// <para>
 /// Guards: what is left of an island stays connected; whoever comes has somebody of the new island within the join distance; no island outgrows the cap; and no two islands come to
@@ -16,10 +16,11 @@ namespace Archipelago.Core.Internals.Crowds;
 /// </remarks>
 internal sealed class CrowdRepair(PeerTable peers, NeighbourIndex neighbours)
 {
-    private const double PerMember = 0.15;
+    /// <summary>What it costs for each member that the new island would have more than the old.</summary>
+    public const double PerMember = 0.15;
 
     /// <summary>What it is worth to be where one wishes to be. Less than what any move must gain.</summary>
-    private const double PreferenceWorth = 3;
+    private const double PreferenceWorth = 2;
 
     /// <summary>Of a crowd so many may be moved in a flush, at least.</summary>
     private const double Budget = 0.04;
@@ -126,7 +127,7 @@ internal sealed class CrowdRepair(PeerTable peers, NeighbourIndex neighbours)
             if (local == from || Size(local) > rules.MaxIslandSize)
                 continue;
             double gain = Worth(member, local) - stays;
-            uneasy |= gain >= 0;
+            uneasy |= gain >= state.Gain / 2;
             if (Size(local) < rules.MaxIslandSize)
                 gain -= PerMember * (Size(local) - Size(from) + 1);
             if (gain >= state.Gain && (to < 0 || gain > best || (gain == best && local < to)))

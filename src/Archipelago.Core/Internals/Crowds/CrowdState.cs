@@ -11,7 +11,7 @@ internal readonly record struct Wish(PeerHandle Peer, long From, long To, long U
 internal sealed class CrowdState
 {
     /// <summary>The least and the most that a move has to gain.</summary>
-    public const double LeastGain = 4, MostGain = 24;
+    public const double LeastGain = 3, MostGain = 22;
 
     private const double GainStep = 0.1, QuietStep = 0.5, Memory = 30, Margin = 0.97;
 

@@ -51,6 +51,8 @@ internal static class CrowdTrees
     /// <summary>Hangs a part by whichever of its members has somebody outside it in reach.</summary>
     private static bool TryHangAny(World world, int child, int without, double squared)
     {
+        if (!AnyOutside(world, child, without))
+            return false;
         for (int inside = world.Bodies[child].Next; inside != child; inside = world.Bodies[inside].Next)
         {
             if (!HangsOn(world, inside, child))
@@ -65,6 +67,14 @@ internal static class CrowdTrees
                 return true;
             }
         }
+        return false;
+    }
+
+    private static bool AnyOutside(World world, int child, int without)
+    {
+        for (int other = world.Bodies[child].Next; other != child; other = world.Bodies[other].Next)
+            if (other != without && !HangsOn(world, other, child))
+                return true;
         return false;
     }
 
