@@ -8,8 +8,8 @@ if ! command -v dotnet >/dev/null 2>&1; then
 fi
 # Benchmarks are a program of their own, with packages that the realm does not need.
 project=src/Archipelago.Cli tool=archipelago
+case "${1:-}" in bench | probe) project=benchmarks/Archipelago.Benchmarks tool=Archipelago.Benchmarks ;; esac
 if [ "${1:-}" = bench ]; then
-  project=benchmarks/Archipelago.Benchmarks tool=Archipelago.Benchmarks
   case " $* " in *" --results "*) ;; *) set -- "$@" --results "$here/benchmarks/results" ;; esac
 fi
 if ! log=$(cd "$here" && dotnet build "$project" -c Release -v quiet -nologo 2>&1); then

@@ -125,7 +125,21 @@ public class RecordTests
         Assert.True(double.IsNaN((await MeasureAsync("", null)).Together));
     }
 
+    [Fact]
+    public async Task A_crowd_is_compared_under_another_policy()
+    {
+        var lines = new StringBuilder();
+        for (int i = 0; i < 30; i++)
+            lines.Append(System.Globalization.CultureInfo.InvariantCulture, $"{{\"op\":\"move\",\"peer\":\"p{i}\",\"position\":[{i * 7 % 30 * 4},0,0]}}\n{{\"op\":\"flush\"}}\n");
+        for (int i = 0; i < 91; i++)
+            lines.Append("{\"op\":\"flush\"}\n");
+        ReplayMeasures plain = await MeasureAsync(lines.ToString(), "cap=10"), coherent = await MeasureAsync(lines.ToString(), "cap=10,crowds=coherent");
+        Assert.InRange(coherent.Together, plain.Together + 0.1, 1);
+        Assert.InRange(coherent.LowestTenth, plain.LowestTenth, coherent.Together);
+    }
+
     [Theory]
+    [InlineData("crowds=tidy")]
     [InlineData("join")]
     [InlineData("join=x")]
     [InlineData("join=-1")]

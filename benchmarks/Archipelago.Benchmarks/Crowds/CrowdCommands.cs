@@ -71,21 +71,14 @@ internal static class CrowdCommands
         var command = new Command("crowd", "Groups people who move as a file says, and prints a line of JSON.") { track, people, policy, cap, moves };
         command.SetAction(parsed =>
         {
-            try
+            foreach (string rule in parsed.GetValue(policy) == "both" ? (string[])["plain", "coherent"] : [parsed.GetValue(policy)!])
             {
-                foreach (string rule in parsed.GetValue(policy) == "both" ? (string[])["plain", "coherent"] : [parsed.GetValue(policy)!])
-                {
-                    CrowdProbe.Rehearse(Rules(rule, parsed.GetValue(cap), parsed.GetValue(moves)));
-                    using FileStream file = File.OpenRead(parsed.GetValue(track)!);
-                    Console.WriteLine(CrowdProbe.RunTrack(file, parsed.GetValue(people), Rules(rule, parsed.GetValue(cap), parsed.GetValue(moves))).ToJson());
-                }
-                return 0;
+                IslandOptions rules = Rules(rule, parsed.GetValue(cap), parsed.GetValue(moves));
+                using FileStream file = File.OpenRead(parsed.GetValue(track)!);
+                CrowdProbe.Rehearse(rules);
+                Console.WriteLine(CrowdProbe.RunTrack(file, parsed.GetValue(people), rules).ToJson());
             }
-            catch (Exception e) when (e is IOException or ArgumentException)
-            {
-                Console.Error.WriteLine(e.Message);
-                return 2;
-            }
+            return 0;
         });
         return command;
     }

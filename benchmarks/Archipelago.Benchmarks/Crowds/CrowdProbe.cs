@@ -144,6 +144,7 @@ internal sealed class CrowdProbe(IslandOptions rules) : IDisposable
     /// <summary>Runs other people's motion: little-endian float32 x, z of everybody, frame by frame. Who has no finite place is not there.</summary>
     public static CrowdFigures RunTrack(Stream track, int people, IslandOptions rules)
     {
+        ArgumentOutOfRangeException.ThrowIfLessThan(people, 1);
         using var probe = new CrowdProbe(rules);
         var handles = new PeerHandle?[people];
         byte[] frame = new byte[people * 2 * sizeof(float)];

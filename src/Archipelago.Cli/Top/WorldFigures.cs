@@ -83,8 +83,9 @@ internal sealed class WorldFigures
 
     private void Note(JsonElement flush)
     {
-        long Count(string name) => flush.GetProperty(name).GetInt64();
-        double Number(string name) => flush.GetProperty(name) is { ValueKind: JsonValueKind.Number } value ? value.GetDouble() : 0;
+        // What a Stats of an earlier version does not tell counts as none.
+        long Count(string name) => flush.TryGetProperty(name, out JsonElement value) ? value.GetInt64() : 0;
+        double Number(string name) => flush.TryGetProperty(name, out JsonElement value) && value.ValueKind == JsonValueKind.Number ? value.GetDouble() : 0;
         var told = new FlushFigures(Count("number"), Number("flushMs"), Number("seconds"), Count("newcomers"), Count("merges"), Count("splits"), Count("crowdMoves"),
             flush.TryGetProperty("neighbourRecall", out JsonElement recall) && recall.ValueKind == JsonValueKind.Number ? recall.GetDouble() : null, Count("left"));
         if (told.Number == LastFlush?.Number)
