@@ -28,13 +28,15 @@ public sealed partial class IslandEngine
         world.EnsureCapacity(world.Map.Count + newcomers.Count);
         neighbours.Prepare(world, rules);
         ListLarge(rules);
+        if (!newcomersOnly)
+            crowds.State.Turn++;
         world.Turn = (int)crowds.State.Turn;
         EmbodyNewcomers();
         TakeMoves(newcomersOnly);
         ForgetRemoved(rules);
         if (!newcomersOnly)
         {
-            bool doubted = doubtEverything || flushedWith != rules;
+            bool doubted = doubtEverything || !GroupAlike(flushedWith, rules);
             if (doubted)
                 DoubtEverything();
             if (!world.TiesDrawn)
@@ -80,6 +82,7 @@ public sealed partial class IslandEngine
         ages.Release();
         gathering.ReleaseScratch();
         merges.ReleaseScratch();
+        crowds.ReleaseScratch();
         order.ReleaseScratch(world);
     }
 
@@ -194,6 +197,10 @@ public sealed partial class IslandEngine
             neighbours.Expose(world, island);
     }
 
+    /// <summary>True when edges and circles that were drawn under the one hold under the other.</summary>
+    private static bool GroupAlike(IslandOptions? one, IslandOptions other) =>
+        one is not null && one.JoinDistance == other.JoinDistance && one.LeaveDistance == other.LeaveDistance && one.MaxIslandSize == other.MaxIslandSize;
+
     /// <summary>Sees to it that islands that may be part of a crowd are listed, where it matters.</summary>
     private void ListLarge(IslandOptions rules)
     {
@@ -207,7 +214,8 @@ public sealed partial class IslandEngine
 
     private void SortCrowds(IslandOptions rules)
     {
-        crowds.Run(world, rules);
+        // Where most have only just come, putting them in order can wait for the next flush, and this one be over.
+        crowds.Run(world, rules, repairs: newcomers.Count * 2 < world.PeerCount);
         if (neighbours.HasActive)
             merges.Run(world, rules, default, newcomersOnly: false);
     }

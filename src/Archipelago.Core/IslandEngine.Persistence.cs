@@ -110,10 +110,13 @@ public sealed partial class IslandEngine
             writer.Int64(wish.Until);
         }
         WriteLarge(writer);
-        int uneasy = state.Uneasy.AsSpan().Count(true);
+        // Not those who have left: whoever gets the slot next begins anew.
+        int uneasy = 0;
+        for (int slot = 0; slot < state.Uneasy.Length; slot++)
+            uneasy += state.Uneasy[slot] && peers.IsAlive(slot) ? 1 : 0;
         writer.Int32(uneasy);
         for (int slot = 0; slot < state.Uneasy.Length; slot++)
-            if (state.Uneasy[slot])
+            if (state.Uneasy[slot] && peers.IsAlive(slot))
                 writer.Int32(slot);
     }
 
@@ -145,7 +148,7 @@ public sealed partial class IslandEngine
         crowds.Finder.Slack = reader.Single();
         crowds.Finder.Widest = reader.Single();
         int count = reader.Int32();
-        if (count < 0 || crowds.Finder.Sorted < 0 || crowds.Finder.Sorted > count)
+        if (count < 0 || crowds.Finder.Sorted < 0 || crowds.Finder.Sorted > count || !(crowds.Finder.Slack >= 0) || !(crowds.Finder.Widest >= 0))
             throw new FormatException("The saved state has large islands that cannot be.");
         var indices = new Dictionary<long, int>();
         foreach (int index in IslandsByAge())
@@ -161,6 +164,9 @@ public sealed partial class IslandEngine
                 SortedBy = reader.Single(),
                 Box = new Box(reader.Single(), reader.Single(), reader.Single(), reader.Single()),
             });
+            ref readonly LargeIsland read = ref world.Large.Span[^1];
+            if (read.IsDrawn && !(read.Box.West <= read.Box.East && read.Box.South <= read.Box.North))
+                throw new FormatException("The saved state has a large island that is nowhere.");
             if (stands)
                 world.Islands[index].Pending |= Pending.Large;
         }

@@ -77,6 +77,9 @@ public sealed partial class IslandEngine : IDisposable
 
     internal PeerTable Table => peers;
 
+    /// <summary>For tests: members of crowds that the last flush has looked at.</summary>
+    internal int CrowdLooks => crowds.Looks;
+
     /// <summary>For tests, between flushes; see <see cref="CrowdPass.Potential"/>.</summary>
     internal double CrowdPotential => crowds.Potential(world, Options);
 

@@ -30,7 +30,8 @@ public sealed record IslandOptions
 
     /// <summary>
     /// Under <see cref="CrowdPolicy.Coherent"/>, how often a member of a crowd may be moved in a flush of everybody, on average: the more often, the more of its neighbours are with
-    /// it. Default 1/150, which is once in five minutes with a flush every two seconds; from 0 to 1.
+    /// it. A crowd that has just formed is put in order more quickly. Default 1/150, which is once in five minutes with a flush every two seconds; from 0, where newcomers go to their
+    /// neighbours and nobody is moved otherwise, to 1.
     /// </summary>
     public double CrowdMovesPerFlush { get; init; } = 1.0 / 150;
 

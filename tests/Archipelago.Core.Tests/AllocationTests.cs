@@ -21,7 +21,7 @@ public class AllocationTests
             handles[i] = engine.Add(at[i] = new Position(side * random.NextSingle(), 0, side * random.NextSingle()));
         int ticks = people > 1000 ? 4 : 60;
         // Buffers grow to their size first; several times the measured load leaves them room.
-        for (int tick = 0; tick < 5 * ticks; tick++)
+        for (int tick = 0; tick < (people > 10_000 ? 5 : 20) * ticks; tick++)
             Tick(engine, recall, handles, at, random, 20, people / 20);
 
         long before = GC.GetAllocatedBytesForCurrentThread();

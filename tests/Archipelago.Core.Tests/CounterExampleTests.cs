@@ -34,6 +34,27 @@ public class CounterExampleTests
         world.Flush();
     }
 
+    /// <summary>Islands that wait to be looked at, and are gone before they are, while bodies and islands are numbered anew more than once.</summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public void Islands_that_go_between_flushes_of_everybody_are_forgotten(int seed)
+    {
+        using var world = new CheckedWorld(new IslandOptions());
+        var random = new Random(seed);
+        for (int round = 0; round < 60; round++)
+        {
+            for (int i = random.Next(12); i > 0; i--)
+                world.Add(5000 * random.NextSingle(), 200 * random.NextSingle());
+            for (int i = random.Next(12); i > 0 && world.Peers.Count > 0; i--)
+                world.Remove(world.Peers[random.Next(world.Peers.Count)]);
+            world.FlushNewcomers();
+        }
+        world.Flush();
+        world.AssertCalm();
+    }
+
     [Fact]
     public void Newcomers_find_those_who_were_restored()
     {

@@ -153,6 +153,103 @@ public class CrowdTests
         Assert.InRange(moved, 0, 3 * 100);
     }
 
+    /// <summary>Circles may stand a radius from their owners, on both sides: an island that shrinks has to look that far for those who fit now.</summary>
+    [Fact]
+    public void Who_fits_with_an_island_that_has_shrunk_is_met_though_both_walk_within_their_circles()
+    {
+        using var world = new CheckedWorld(Coherent(10));
+        PeerHandle[] nine = [.. Enumerable.Range(0, 9).Select(i => world.Add(10000 + (i * 0.5f), 0))];
+        PeerHandle[] two = [.. Enumerable.Range(0, 2).Select(i => world.Add(20000, i))];
+        PeerHandle[] eight = [.. Enumerable.Range(0, 8).Select(i => world.Add(30000, i))];
+        world.Flush();
+        void Put(PeerHandle[] who, float x)
+        {
+            for (int i = 0; i < who.Length; i++)
+                world.Move(who[i], x, i * 0.25f);
+        }
+        Put(nine, -112);
+        Put(two, 0);
+        Put(eight, -212);
+        world.Flush();
+        Put(nine, -143);
+        Put(two, 31);
+        world.Move(nine[8], -205, 1);
+        bool moved = false;
+        for (int flush = 0; flush < 20; flush++)
+            moved |= world.Flush().Any(c => c.Peer == nine[8]);
+        Assert.True(moved);
+        Put(nine[..8], -81);
+        Put(two, -31);
+        world.Flush();
+    }
+
+    [Fact]
+    public void An_island_above_a_lowered_cap_gets_nobody()
+    {
+        for (int seed = 0; seed < 25; seed++)
+        {
+            var random = new Random(seed);
+            using var world = new CheckedWorld(Coherent(random.Next(10, 30)) with { CrowdMovesPerFlush = 1 });
+            float side = 60 + (60 * random.Next(4));
+            for (int tick = 0; tick < 60; tick++)
+            {
+                for (int i = random.Next(8); i > 0 && world.Peers.Count < 110; i--)
+                    world.Add(side * random.NextSingle(), side * random.NextSingle());
+                foreach (PeerHandle peer in world.Peers)
+                    world.Move(peer, world.PositionOf(peer).X + (3 * (random.NextSingle() - 0.5f)), world.PositionOf(peer).Z + (3 * (random.NextSingle() - 0.5f)));
+                if (random.Next(8) == 0)
+                    world.SetRules(world.Engine.Options with { MaxIslandSize = random.Next(2, 30), JoinDistance = random.Next(20, 80), Crowds = random.Next(4) == 0 ? CrowdPolicy.Plain : CrowdPolicy.Coherent });
+                world.Flush();
+            }
+        }
+    }
+
+    [Fact]
+    public void Ten_thousand_in_one_point_are_looked_at_a_few_at_a_time()
+    {
+        using var engine = new IslandEngine(Coherent());
+        for (int i = 0; i < 10_030; i++)
+            engine.Add(new Position(5, 0, 5));
+        long looks = 0;
+        for (int flush = 0; flush < 200; flush++)
+        {
+            int changes = engine.Flush().Changes.Length;
+            Assert.True(flush < 3 || changes == 0);
+            looks += engine.CrowdLooks;
+        }
+        // Each look costs what stands around: together not more than some hundred comparisons a member and flush.
+        Assert.InRange(looks, 1, 200 * 10_030 / 100);
+    }
+
+    [Fact]
+    public void Where_nobody_may_be_moved_nobody_is()
+    {
+        using var engine = new IslandEngine(Coherent() with { CrowdMovesPerFlush = 0 });
+        Fill(engine, 400, 120, seed: 4);
+        for (int flush = 0; flush < 60; flush++)
+            Assert.DoesNotContain(engine.Flush().Changes.ToArray(), c => c.Cause == IslandChangeCause.Crowd);
+    }
+
+    [Fact]
+    public void A_large_island_does_not_give_half_of_itself_to_a_smaller_one()
+    {
+        using var engine = new IslandEngine(Coherent(2000));
+        var random = new Random(1);
+        for (int i = 0; i < 1900; i++)
+            engine.Add(new Position(200 * random.NextSingle(), 0, 300 * random.NextSingle()));
+        var group = new List<PeerHandle>();
+        for (int i = 0; i < 400; i++)
+            group.Add(engine.Add(new Position(1000 + (40 * random.NextSingle()), 0, 300 * random.NextSingle())));
+        engine.Flush();
+        foreach (PeerHandle peer in group)
+            engine.Move(peer, new Position(205 + (40 * random.NextSingle()), 0, 300 * random.NextSingle()));
+        int moved = 0;
+        for (int flush = 0; flush < 200; flush++)
+            moved += engine.Flush().Changes.Length;
+        Assert.InRange(moved, 0, 250);
+        Assert.InRange(Recall(engine).Mean, 0.95, 1);
+    }
+
     [Fact]
     public void The_bonds_of_a_person_are_those_of_all_pairs()
     {

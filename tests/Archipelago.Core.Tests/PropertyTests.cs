@@ -72,7 +72,7 @@ public class PropertyTests
         world.Settle();
     }
 
-    [Property(Arbitrary = [typeof(Arbitraries)], MaxTest = 150, EndSize = 60)]
+    [Property(Arbitrary = [typeof(Arbitraries)], MaxTest = 300, EndSize = 60)]
     public void Where_everybody_who_is_near_fits_together_both_policies_are_the_same(Step[] script)
     {
         const int Enough = 1000;

@@ -69,6 +69,7 @@ internal sealed class MergePass(PeerTable peers, NeighbourIndex neighbours, Gath
         pairs.Release();
         rankOf = mergedInto = [];
         preferredBy = [];
+        gatherings.ReleaseScratch();
         neighbours.ReleaseScratch();
     }
 

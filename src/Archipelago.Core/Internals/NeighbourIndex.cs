@@ -41,7 +41,7 @@ internal sealed class NeighbourIndex
     private const int Company = 10;
 
     /// <summary>Squares that are gone through for a box at most.</summary>
-    private const int MostSquares = 400;
+    private const int MostSquares = 4096;
 
     /// <summary>More than rounding can add to the distance from a square.</summary>
     private const double SquareMargin = 1.0001;
@@ -177,9 +177,12 @@ internal sealed class NeighbourIndex
     public void Shrunk(World world, int island, int before, in Box box)
     {
         int now = world.Islands[island].Count;
-        // Two circles and the distance between them, and the way from a circle's centre to its owner.
-        double reach = joinDistance + (3 * largest);
-        if (IsSmall(now) || AnySmallNear(world, island, box, reach, cap - before + 1, cap - now))
+        // Still in no index, as nobody fits with it.
+        if (now >= cap)
+            return;
+        // The distance that two circles have to leave between them, and for each of the two its radius, and once more the way from its centre to its owner.
+        double reach = joinDistance + (4 * largest);
+        if (IsSmall(now) || AnySmallNear(world, island, box, reach, cap - before + 1, cap - now, whereUnknown: true))
         {
             Expose(world, island);
             return;
@@ -197,13 +200,14 @@ internal sealed class NeighbourIndex
         while (body != first);
     }
 
-    /// <summary>True when somebody of another, small island of such a size stands within a distance of an island's box, or it is too large to tell.</summary>
-    public bool AnySmallNear(World world, int island, in Box box, double distance, int atLeast, int atMost)
+    /// <summary>True when somebody of another, small island of such a size stands within a distance of an island's box; <paramref name="whereUnknown"/> where the box is too large to tell.</summary>
+    public bool AnySmallNear(World world, int island, in Box box, double distance, int atLeast, int atMost, bool whereUnknown)
     {
+        atMost = Math.Min(atMost, cap / 2);
         if (atLeast > atMost)
             return false;
         if (!TrySquares(box, distance, out Squares squares))
-            return true;
+            return whereUnknown;
         for (int row = squares.South; row <= squares.North; row++)
             for (int column = squares.West; column <= squares.East; column++)
                 for (int other = heads[Bucket(column, row)]; other >= 0; other = nodes[other].Next)
@@ -221,7 +225,8 @@ internal sealed class NeighbourIndex
         for (int row = squares.South; row <= squares.North; row++)
             for (int column = squares.West; column <= squares.East; column++)
                 for (int other = heads[Bucket(column, row)]; other >= 0; other = nodes[other].Next)
-                    if (world.Bodies[other].Island >= 0 && box.IsNear(world.Bodies[other].At, distance))
+                    // Members of islands that have grown stay in their buckets until they look around.
+                    if (world.Bodies[other].Island >= 0 && IsSmall(world.Islands[world.Bodies[other].Island].Count) && box.IsNear(world.Bodies[other].At, distance))
                         crowd.Add(world.Bodies[other].Island);
     }
 
@@ -321,7 +326,7 @@ internal sealed class NeighbourIndex
     public bool Search(World world, Pool<Contact> contacts, bool bounded)
     {
         PrepareContacts(world);
-        int enough = bounded ? MostContacts(world.PeerCount) : int.MaxValue;
+        int enough = bounded ? MostContacts(world.PeerCount) : int.MaxValue, limit = enough;
         looked.Clear();
         // Looking around may activate neighbours, also behind: then it is gone through again from there.
         while (firstActive < active.Length)
@@ -332,7 +337,7 @@ internal sealed class NeighbourIndex
             {
                 for (ulong bits = active[word]; bits != 0; bits = active[word])
                 {
-                    if (contacts.Count > enough)
+                    if (contacts.Count > limit && !HaveRoom(contacts, enough, ref limit))
                     {
                         firstActive = Math.Min(firstActive, word);
                         foreach (int again in looked.Span)
@@ -348,8 +353,33 @@ internal sealed class NeighbourIndex
                 }
             }
         }
-        return true;
+        if (contacts.Count <= enough || HaveRoom(contacts, enough, ref limit))
+            return true;
+        foreach (int again in looked.Span)
+            Activate(again);
+        return false;
     }
+
+    /// <summary>
+    /// Counts each pair of islands once, since how often a pair is found depends on who looked first, and whether the search is given up must not. What is found more than once is
+    /// dropped.
+    /// </summary>
+    private bool HaveRoom(Pool<Contact> contacts, int enough, ref int limit)
+    {
+        ForgetContacts(contacts.Span);
+        contacts.Span.Sort(static (a, b) => PairOf(a).CompareTo(PairOf(b)));
+        int kept = 0;
+        Span<Contact> all = contacts.Span;
+        foreach (ref readonly Contact contact in all)
+            if (kept == 0 || PairOf(all[kept - 1]) != PairOf(contact))
+                all[kept++] = contact;
+        contacts.Resize(kept);
+        limit = (int)Math.Max(enough, Math.Min(int.MaxValue, 2L * kept));
+        return kept <= enough;
+    }
+
+    private static ulong PairOf(in Contact contact) =>
+        ((ulong)(uint)Math.Min(contact.IslandA, contact.IslandB) << 32) | (uint)Math.Max(contact.IslandA, contact.IslandB);
 
     /// <summary>
     /// Lets these newcomers look around, beginning with <paramref name="next"/>, and adds whom they meet. What a newcomer finds may have to wait for a

@@ -186,7 +186,7 @@ internal sealed class World
     /// <summary>From how many members an island is listed as large.</summary>
     public int LargeFrom = int.MaxValue;
 
-    /// <summary>Flushes of everybody so far.</summary>
+    /// <summary>The number of this flush of everybody, or of the last before flushes of newcomers.</summary>
     public int Turn;
 
     /// <summary>Islands created since numbers were last given.</summary>
@@ -279,8 +279,13 @@ internal sealed class World
             renamed[index] = spare++;
         }
         permuter.Apply(Islands, old);
-        foreach (ref int touched in Touched.Span)
-            touched = renamed[touched];
+        // Islands that are gone leave the list, and the flag that says that they are on it.
+        int kept = 0;
+        foreach (int touched in Touched.Span)
+            if (renamed[touched] < named)
+                Touched.Span[kept++] = renamed[touched];
+        Touched.Resize(kept);
+        Islands.AsSpan(named, IslandTop - named).Clear();
         foreach (ref LargeIsland large in Large.Span)
             if (large.Index < renamed.Length) // or it is long gone
                 large.Index = renamed[large.Index];

@@ -46,6 +46,13 @@ internal sealed class ContactGroups
         involved.Clear();
     }
 
+    /// <summary>Gives memory back, when nothing is summed up.</summary>
+    public void ReleaseScratch()
+    {
+        involved.Release();
+        leader = people = [];
+    }
+
     private int Find(World world, int island)
     {
         if (leader[island] < 0)

@@ -16,7 +16,9 @@ internal sealed class CrowdFinder(NeighbourIndex neighbours)
 
     private readonly Pool<int> islands = new();
     private readonly Pool<long> ages = new();
-    private int[] localOf = [];
+
+    /// <summary>By island: 0 when it is listed, -1 when not.</summary>
+    private int[] listed = [];
 
     /// <summary>So many of <see cref="World.Large"/> are sorted by where their boxes begin.</summary>
     public int Sorted { get; set; }
@@ -30,9 +32,6 @@ internal sealed class CrowdFinder(NeighbourIndex neighbours)
     /// <summary>The islands of crowds, oldest first, by index.</summary>
     public ReadOnlySpan<int> Islands => islands.Span;
 
-    /// <summary>The place of an island in <see cref="Islands"/>; -1 when it is in no crowd.</summary>
-    public int LocalOf(int island) => localOf[island];
-
     /// <summary>Looks for crowds.</summary>
     public void Run(World world, IslandOptions rules, long turn)
     {
@@ -40,9 +39,9 @@ internal sealed class CrowdFinder(NeighbourIndex neighbours)
         Compact(world);
         if (world.Large.Count == 0)
             return;
+        Draw(world, turn);
         if (turn % Turns == 0)
             Sort(world);
-        Draw(world, turn);
         Judge(world, rules, turn);
         Collect(world, rules);
     }
@@ -51,8 +50,8 @@ internal sealed class CrowdFinder(NeighbourIndex neighbours)
     public void Forget()
     {
         foreach (int island in islands.Span)
-            if (island < localOf.Length)
-                localOf[island] = -1;
+            if (island < listed.Length)
+                listed[island] = -1;
         islands.Clear();
     }
 
@@ -82,8 +81,12 @@ internal sealed class CrowdFinder(NeighbourIndex neighbours)
     private void Sort(World world)
     {
         Span<LargeIsland> all = world.Large.Span;
+        Widest = 0;
         foreach (ref LargeIsland entry in all)
+        {
             entry.SortedBy = entry.Box.West;
+            Widest = Math.Max(Widest, entry.Box.East - entry.Box.West);
+        }
         all.Sort(static (a, b) => a.SortedBy != b.SortedBy ? a.SortedBy.CompareTo(b.SortedBy) : a.Order.CompareTo(b.Order));
         Sorted = all.Length;
         Slack = 0;
@@ -92,6 +95,7 @@ internal sealed class CrowdFinder(NeighbourIndex neighbours)
     /// <summary>By the island's number, which outlives a restore.</summary>
     private static bool IsDue(World world, in LargeIsland entry, long turn) => ((world.Islands[entry.Index].Id ^ turn) & (Turns - 1)) == 0;
 
+    /// <summary>Draws the boxes whose turn it is.</summary>
     private void Draw(World world, long turn)
     {
         Span<LargeIsland> all = world.Large.Span;
@@ -130,7 +134,7 @@ internal sealed class CrowdFinder(NeighbourIndex neighbours)
                 continue;
             bool others = MarkNear(all, i, rules.JoinDistance);
             all[i].IsCrowded = others || neighbours.AnySmallNear(
-                world, all[i].Index, all[i].Box, rules.JoinDistance, rules.MaxIslandSize - world.Islands[all[i].Index].Count + 1, int.MaxValue);
+                world, all[i].Index, all[i].Box, rules.JoinDistance, rules.MaxIslandSize - world.Islands[all[i].Index].Count + 1, int.MaxValue, whereUnknown: false);
         }
     }
 
@@ -171,10 +175,10 @@ internal sealed class CrowdFinder(NeighbourIndex neighbours)
 
     private void Collect(World world, IslandOptions rules)
     {
-        if (localOf.Length < world.Islands.Length)
+        if (listed.Length < world.Islands.Length)
         {
-            localOf = new int[world.Islands.Length];
-            localOf.AsSpan().Fill(-1);
+            listed = new int[world.Islands.Length];
+            listed.AsSpan().Fill(-1);
         }
         foreach (ref readonly LargeIsland entry in world.Large.Span)
         {
@@ -188,16 +192,21 @@ internal sealed class CrowdFinder(NeighbourIndex neighbours)
         for (int i = 0; i < found.Length; i++)
             age[i] = world.Islands[found[i]].Order;
         age.Sort(found);
-        for (int i = 0; i < found.Length; i++)
-            localOf[found[i]] = i;
+    }
+
+    /// <summary>Gives memory back.</summary>
+    public void ReleaseScratch()
+    {
+        Forget();
+        listed = [];
     }
 
     /// <summary>Takes an island into the crowds.</summary>
     public void Add(int island)
     {
-        if (localOf[island] >= 0)
+        if (listed[island] >= 0)
             return;
-        localOf[island] = 0;
+        listed[island] = 0;
         islands.Add(island);
     }
 }

@@ -40,6 +40,9 @@ internal sealed class CrowdGrid
     private int[] local = [];
     private int[] bodyOf = [];
     private int[] placeOf = [];
+
+    /// <summary>By body: where it was among the members when it was last one. True only where <see cref="bodyOf"/> says so, too.</summary>
+    private int[] memberOf = [];
     private double side;
     private double farthest;
 
@@ -103,6 +106,8 @@ internal sealed class CrowdGrid
             box[island] = around;
         }
         cells.Build(places.Span, side);
+        if (memberOf.Length < world.Capacity)
+            memberOf = new int[world.Capacity];
         Sort();
     }
 
@@ -119,13 +124,14 @@ internal sealed class CrowdGrid
         ReadOnlySpan<int> order = cells.Order(count);
         ReadOnlySpan<Point> at = places.Span;
         ReadOnlySpan<Gathered> from = gathered.Span;
-        double enough = Wanted * 9 * side * side / Math.PI;
+        double enough = Enough;
         int column = 0, row = 0;
         float square = -1;
         for (int i = 0; i < count; i++)
         {
             Point point = at[order[i]];
             (local[i], bodyOf[i], placeOf[i]) = from[order[i]];
+            memberOf[bodyOf[i]] = i;
             (x[i], z[i]) = (point.X, point.Z);
             int ownColumn = cells.Coordinate(point.X), ownRow = cells.Coordinate(point.Z);
             if (square < 0 || ownColumn != column || ownRow != row)
@@ -150,15 +156,13 @@ internal sealed class CrowdGrid
         return count;
     }
 
-    /// <summary>The member of a body that stands here; -1 when it is in no crowd.</summary>
-    public int Find(int body, Point at)
-    {
-        (int start, int end) = cells.Range(cells.Bucket(cells.Coordinate(at.X), cells.Coordinate(at.Z)));
-        for (int member = start; member < end; member++)
-            if (bodyOf[member] == body)
-                return member;
-        return -1;
-    }
+    /// <summary>The member of a body; -1 when it is in no crowd.</summary>
+    public int Find(int body) => memberOf[body] is var member && member < Count && bodyOf[member] == body ? member : -1;
+
+    /// <summary>How many people are in the nine cells around a member, about: what it costs to weigh it.</summary>
+    public int CrowdAround(int member) => (int)Math.Min(int.MaxValue, Enough / reach[member]);
+
+    private double Enough => Wanted * 9 * side * side / Math.PI;
 
     /// <summary>Sums up what binds a member to the people of each island around; see <see cref="Met"/> and <see cref="WeightOf"/>. Its own island is always among them.</summary>
     public void Weigh(int member)
@@ -168,7 +172,7 @@ internal sealed class CrowdGrid
             weight[island] = 0;
         met.Clear();
         float limit = Limit(member);
-        double look = Math.Sqrt(limit);
+        double look = Math.Min(farthest, Math.Sqrt(limit));
         int west = cells.Coordinate((float)(x[member] - look)), east = cells.Coordinate((float)(x[member] + look));
         int south = cells.Coordinate((float)(z[member] - look)), north = cells.Coordinate((float)(z[member] + look));
         met.Add(local[member]);

@@ -44,7 +44,7 @@ internal sealed class CrowdOverflow(PeerTable peers, NeighbourIndex neighbours)
         return false;
     }
 
-    /// <summary>The island that most binds the members of another; on a draw the oldest.</summary>
+    /// <summary>The island that most binds the members of another, and more than they bind one another; on a draw the oldest. -1 when they are best off together.</summary>
     private int FindHost(World world, CrowdGrid grid, ReadOnlySpan<int> islands, int local, out int hosts)
     {
         Span<long> weights = around.Resize(islands.Length);
@@ -52,10 +52,9 @@ internal sealed class CrowdOverflow(PeerTable peers, NeighbourIndex neighbours)
         int first = world.Islands[islands[local]].First, body = first;
         do
         {
-            grid.Weigh(grid.Find(body, world.Bodies[body].At));
+            grid.Weigh(grid.Find(body));
             foreach (int other in grid.Met)
-                if (other != local)
-                    weights[other] += grid.WeightOf(other);
+                weights[other] += grid.WeightOf(other);
             body = world.Bodies[body].Next;
         }
         while (body != first);
@@ -63,13 +62,13 @@ internal sealed class CrowdOverflow(PeerTable peers, NeighbourIndex neighbours)
         hosts = 0;
         for (int other = 0; other < weights.Length; other++)
         {
-            if (weights[other] == 0)
+            if (weights[other] == 0 || other == local)
                 continue;
             hosts++;
             if (host < 0 || weights[other] > weights[host])
                 host = other;
         }
-        return host;
+        return host >= 0 && weights[host] > weights[local] ? host : -1;
     }
 
     private bool TryCut(World world, int host, int leftover, IslandOptions rules)

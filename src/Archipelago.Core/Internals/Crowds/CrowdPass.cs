@@ -19,6 +19,9 @@ internal sealed class CrowdPass(PeerTable peers, NeighbourIndex neighbours)
     /// <summary>Members of crowds in the last run.</summary>
     public int Members { get; private set; }
 
+    /// <summary>Members that the last run has looked at.</summary>
+    public int Looks => repair.Looks;
+
     /// <summary>What the last run did.</summary>
     public CrowdSummary Summary => Members == 0 ? default : new CrowdSummary(Members, finder.Islands.Length, repair.Moved.Length);
 
@@ -33,15 +36,16 @@ internal sealed class CrowdPass(PeerTable peers, NeighbourIndex neighbours)
     }
 
     /// <summary>Finds the crowds and moves those who gain by it. Who was moved is to look around then: merge once more.</summary>
-    public void Run(World world, IslandOptions rules)
+    /// <param name="world">The world.</param>
+    /// <param name="rules">The rules.</param>
+    /// <param name="repairs">Whether to move anybody.</param>
+    public void Run(World world, IslandOptions rules, bool repairs)
     {
-        State.Turn++;
         finder.Run(world, rules, State.Turn);
-        Members = 0;
-        if (finder.Islands.Length > 1)
+        Members = finder.Islands.Length > 1 ? Count(world) : 0;
+        if (repairs && Members > 0 && rules.CrowdMovesPerFlush > 0)
         {
             grid.Build(world, finder.Islands, rules.JoinDistance);
-            Members = grid.Count;
             repair.Prepare(world);
             if (overflow.Run(world, grid, finder.Islands, rules))
                 repair.Note(overflow.Moved);
@@ -56,17 +60,29 @@ internal sealed class CrowdPass(PeerTable peers, NeighbourIndex neighbours)
     /// </summary>
     public double Potential(World world, IslandOptions rules)
     {
-        finder.Run(world, rules, State.Turn);
-        grid.Build(world, finder.Islands, rules.JoinDistance);
+        int[] islands = [.. finder.Islands.ToArray().Where(i => world.Islands[i].Count > 0)];
+        var whole = new CrowdGrid();
+        whole.Build(world, islands, rules.JoinDistance);
         double bonds = 0, sizes = 0;
-        for (int member = 0; member < grid.Count; member++)
+        for (int member = 0; member < whole.Count; member++)
         {
-            grid.Weigh(member);
-            bonds += grid.WeightOf(grid.IslandOf(member));
+            whole.Weigh(member);
+            bonds += whole.WeightOf(whole.IslandOf(member));
         }
-        foreach (int island in finder.Islands)
+        foreach (int island in islands)
             sizes += Math.Pow(world.Islands[island].Count, 2);
-        return (bonds / 2) - (CrowdRepair.PerMember / 2 * sizes);
+        return (bonds / 2) - (CrowdRepair.PerMember(rules) / 2 * sizes);
+    }
+
+    /// <summary>Gives back what an arrival of many has left behind.</summary>
+    public void ReleaseScratch() => finder.ReleaseScratch();
+
+    private int Count(World world)
+    {
+        int members = 0;
+        foreach (int island in finder.Islands)
+            members += world.Islands[island].Count;
+        return members;
     }
 
     /// <summary>Forgets what the last run did; before each flush's.</summary>

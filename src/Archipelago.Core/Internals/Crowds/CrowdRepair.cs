@@ -5,7 +5,7 @@ namespace Archipelago.Core.Internals.Crowds;
 /// </summary>
 /// <remarks>
 /// <para>
-/// What a person gains by going from island a to b is what binds it to b, less what binds it to a, less <see cref="PerMember"/> times how much larger b would then be. A move must gain at
+/// What a person gains by going from island a to b is what binds it to b (and <see cref="PreferenceWorth"/> where it wishes to be there), less what binds it to a, less <see cref="PerMember"/> times how much larger b would then be. A move must gain at
 /// least what the governor asks for (<see cref="CrowdState.Gain"/>). So while nobody moves on the ground, every move raises Φ = Σ of the bonds within islands − PerMember/2 · Σ of squared
 /// sizes by at least <see cref="CrowdState.LeastGain"/>, and Φ is bounded: it comes to rest.
 /// </para>
@@ -17,7 +17,8 @@ namespace Archipelago.Core.Internals.Crowds;
 internal sealed class CrowdRepair(PeerTable peers, NeighbourIndex neighbours)
 {
     /// <summary>What it costs for each member that the new island would have more than the old.</summary>
-    public const double PerMember = 0.15;
+    /// <param name="rules">The rules: what binds a person to its neighbours does not grow with the cap, so in large islands a member weighs less, lest sizes weigh more than neighbours.</param>
+    public static double PerMember(IslandOptions rules) => Math.Min(0.15, 1500.0 / rules.MaxIslandSize / rules.MaxIslandSize);
 
     /// <summary>What it is worth to be where one wishes to be. Less than what any move must gain.</summary>
     private const double PreferenceWorth = 2;
@@ -28,8 +29,11 @@ internal sealed class CrowdRepair(PeerTable peers, NeighbourIndex neighbours)
     /// <summary>Flushes in which everybody is looked at once.</summary>
     private const int Turns = 4;
 
-    /// <summary>From one flush's beginning to the next one's: a prime, so that all members have their turn.</summary>
-    private const long Stride = 7919;
+    /// <summary>Where more people than this stand around somebody, weighing takes long, and is done the less often.</summary>
+    private const int Dense = 256;
+
+    /// <summary>What two who change places lose at least of what each gains alone, where they are neighbours.</summary>
+    private const int OwnBond = 2;
 
     private const int LeastBudget = 2, MostWishes = 8, WishesLast = 16;
 
@@ -45,6 +49,9 @@ internal sealed class CrowdRepair(PeerTable peers, NeighbourIndex neighbours)
     private int[] islands = [];
     private int islandCount;
     private int smallest;
+
+    /// <summary>Members that were looked at in this flush.</summary>
+    public int Looks { get; private set; }
 
     /// <summary>Bodies that were moved in this flush, once each move.</summary>
     public ReadOnlySpan<int> Moved => moved.Span;
@@ -97,10 +104,11 @@ internal sealed class CrowdRepair(PeerTable peers, NeighbourIndex neighbours)
             size[local] = Size(local);
             smallest = Math.Min(smallest, size[local]);
         }
+        Looks = 0;
         TakeWishes();
         int members = grid.Count, budget = moved.Count + Math.Max(LeastBudget, (int)(Budget * members));
         // Begins elsewhere each time, so that nobody is always served last.
-        int at = (int)(state.Turn * Stride % members);
+        int at = (int)(((ulong)state.Turn * 0x9E3779B97F4A7C15 >> 33) % (ulong)members);
         for (int i = 0; i < members && moved.Count < budget; i++)
         {
             if (IsDue(at))
@@ -110,7 +118,12 @@ internal sealed class CrowdRepair(PeerTable peers, NeighbourIndex neighbours)
         TellIndex();
     }
 
-    private bool IsDue(int member) => ((grid.NumberOf(member) + state.Turn) & (Turns - 1)) == 0 || state.Uneasy[SlotOf(member)];
+    private bool IsDue(int member)
+    {
+        long turn = grid.NumberOf(member) + state.Turn;
+        int every = 1 + (grid.CrowdAround(member) / Dense);
+        return turn % (Turns * every) == 0 || (state.Uneasy[SlotOf(member)] && turn % every == 0);
+    }
 
     private int SlotOf(int member) => world.Map.SlotOf(grid.BodyOf(member));
 
@@ -120,6 +133,7 @@ internal sealed class CrowdRepair(PeerTable peers, NeighbourIndex neighbours)
             return;
         int from = grid.IslandOf(member), to = -1;
         grid.Weigh(member);
+        Looks++;
         double stays = Worth(member, from), best = 0;
         bool uneasy = false;
         foreach (int local in grid.Met)
@@ -127,9 +141,10 @@ internal sealed class CrowdRepair(PeerTable peers, NeighbourIndex neighbours)
             if (local == from || Size(local) > rules.MaxIslandSize)
                 continue;
             double gain = Worth(member, local) - stays;
-            uneasy |= gain >= state.Gain / 2;
-            if (Size(local) < rules.MaxIslandSize)
-                gain -= PerMember * (Size(local) - Size(from) + 1);
+            bool full = Size(local) == rules.MaxIslandSize;
+            if (!full)
+                gain -= PerMember(rules) * (Size(local) - Size(from) + 1);
+            uneasy |= gain - (full ? OwnBond : 0) >= state.Gain / 2;
             if (gain >= state.Gain && (to < 0 || gain > best || (gain == best && local < to)))
                 (best, to) = (gain, local);
         }
@@ -178,17 +193,21 @@ internal sealed class CrowdRepair(PeerTable peers, NeighbourIndex neighbours)
     /// </summary>
     private bool WouldMakeFit(Point at, int from, int to)
     {
-        int cap = rules.MaxIslandSize, fitting = cap + 1 - Size(from), room = cap - Size(to) - 1;
-        if (smallest > Math.Max(fitting, room))
-            return false;
-        for (int local = 0; local < islandCount; local++)
-        {
-            if (local == from || local == to)
-                continue;
-            int size = Size(local);
-            if ((size == fitting && grid.Boxes[local].IsNear(grid.Boxes[from], rules.JoinDistance)) || (size <= room && grid.Boxes[local].IsNear(at, rules.JoinDistance)))
+        int cap = rules.MaxIslandSize, fitting = cap + 1 - Size(from);
+        if (AnyNear(at, cap - Size(to) - 1, from, to))
+            return true;
+        for (int local = 0; local < islandCount && smallest <= fitting; local++)
+            if (local != from && local != to && Size(local) == fitting && grid.Boxes[local].IsNear(grid.Boxes[from], rules.JoinDistance))
                 return true;
-        }
+        return false;
+    }
+
+    /// <summary>True when an island of at most so many members, other than these two, may have somebody near a place.</summary>
+    private bool AnyNear(Point at, int atMost, int from, int to)
+    {
+        for (int local = 0; local < islandCount && smallest <= atMost; local++)
+            if (local != from && local != to && Size(local) <= atMost && grid.Boxes[local].IsNear(at, rules.JoinDistance))
+                return true;
         return false;
     }
 
@@ -196,15 +215,15 @@ internal sealed class CrowdRepair(PeerTable peers, NeighbourIndex neighbours)
     private bool TrySwap(int member, int to, double gain)
     {
         int from = grid.IslandOf(member);
-        // An island that gives its only member away is gone before it gets another.
-        if (Size(from) < 2)
+        // An island that gives its only member away is gone before it gets another, and one above a lowered cap gets nobody.
+        if (Size(from) < 2 || Size(from) > rules.MaxIslandSize)
             return false;
         for (int wish = firstWish.Span[to]; wish >= 0; wish = nextWish.Span[wish])
         {
             ref Wish other = ref state.Wishes.Span[wish];
             if (other.To != world.Islands[islands[from]].Id || other.Until < state.Turn)
                 continue;
-            int body = world.Map.BodyOf(other.Peer.Slot), partner = grid.Find(body, world.Bodies[body].At);
+            int body = world.Map.BodyOf(other.Peer.Slot), partner = grid.Find(body);
             if (partner < 0 || grid.IslandOf(partner) != to || WasMoved(body))
                 continue;
             grid.Weigh(partner);
@@ -221,7 +240,9 @@ internal sealed class CrowdRepair(PeerTable peers, NeighbourIndex neighbours)
     {
         int from = grid.IslandOf(one), to = grid.IslandOf(other);
         int ontoTo = grid.NearestOf(one, to, other, rules.JoinDistance), ontoFrom = grid.NearestOf(other, from, one, rules.JoinDistance);
-        if (ontoTo < 0 || ontoFrom < 0 || !TryFree(one) || !TryFree(other))
+        // Sizes stay, so only those whom the one who comes is near may come to fit.
+        if (ontoTo < 0 || ontoFrom < 0 || AnyNear(grid.PlaceOf(one), rules.MaxIslandSize - Size(to), from, to)
+            || AnyNear(grid.PlaceOf(other), rules.MaxIslandSize - Size(from), from, to) || !TryFree(one) || !TryFree(other))
             return false;
         Move(one, to, grid.BodyOf(ontoTo));
         Move(other, from, grid.BodyOf(ontoFrom));
@@ -256,7 +277,7 @@ internal sealed class CrowdRepair(PeerTable peers, NeighbourIndex neighbours)
         nextWish.Resize(kept);
         for (int i = 0; i < kept; i++)
         {
-            int body = world.Map.BodyOf(all[i].Peer.Slot), member = grid.Find(body, world.Bodies[body].At);
+            int body = world.Map.BodyOf(all[i].Peer.Slot), member = grid.Find(body);
             if (member >= 0)
                 List(i, grid.IslandOf(member));
         }

@@ -15,7 +15,7 @@ internal sealed class CrowdState
 
     private const double GainStep = 0.1, QuietStep = 0.5, Memory = 30, Margin = 0.97;
 
-    /// <summary>Flushes of everybody so far.</summary>
+    /// <summary>Flushes of everybody so far, under whatever policy.</summary>
     public long Turn;
 
     /// <summary>What a move has to gain: the governor raises it while people are moved more often than they may be.</summary>
