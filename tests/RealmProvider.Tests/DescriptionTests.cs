@@ -30,8 +30,11 @@ public class DescriptionTests
             {
                 ["CATALYST_URLS"] = catalyst.Url, ["CONTENT_URL"] = content.Url, ["ARCHIPELAGO_STATS_URL"] = comms.Url, ["ARCHIPELAGO_WS_CONNECTOR_URL"] = comms.Url,
                 ["HTTP_BASE_URL"] = "https://realm.example.org", ["CURRENT_VERSION"] = "1.2.3", ["COMMIT_HASH"] = "0c0ffee",
+                // A busy machine may take its time.
+                ["PROBE_TIMEOUT_MS"] = "60000", ["CONTENT_TIMEOUT_MS"] = "60000",
             },
             new ManualClock());
+        await Eventually.TrueAsync(async () => (await host.GetAsync("/main/about")).Contains("\"usersCount\":2", StringComparison.Ordinal));
         await Description.AssertExamplesAsync(host, "RealmProvider", answer => answer
             .Replace(catalyst.Url, "https://catalyst.example.org", StringComparison.Ordinal)
             .Replace("ws" + comms.Url[4..], "wss://connector.example.org", StringComparison.Ordinal));
