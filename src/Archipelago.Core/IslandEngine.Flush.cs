@@ -62,6 +62,7 @@ public sealed partial class IslandEngine
         Announce();
         if (release)
             ReleaseScratch();
+        SelfCheck.Run(world, neighbours, rules, newcomersOnly, doubtEverything);
         broken = false;
         return new FlushResult(changes.Span, flushes, world.PeerCount, world.IslandCount, crowds.Summary);
     }

@@ -33,10 +33,12 @@ public sealed partial class NatsConnection
     /// <param name="timeout">How long to wait.</param>
     /// <param name="headers">A header block, or empty.</param>
     /// <param name="cancellationToken">Gives up.</param>
+    /// <param name="whenDisconnected">What becomes of the request while the server is out of reach: kept, it may be answered after the one who asked has given up.</param>
     /// <exception cref="NatsNoRespondersException">Nobody listens there.</exception>
     /// <exception cref="TimeoutException">No answer came in time.</exception>
     public async Task<NatsReply> RequestAsync(
-        string subject, ReadOnlyMemory<byte> payload, TimeSpan timeout, ReadOnlyMemory<byte> headers = default, CancellationToken cancellationToken = default)
+        string subject, ReadOnlyMemory<byte> payload, TimeSpan timeout, ReadOnlyMemory<byte> headers = default, CancellationToken cancellationToken = default,
+        WhenDisconnected whenDisconnected = WhenDisconnected.Keep)
     {
         EnsureInbox();
         long id = Interlocked.Increment(ref lastRequest);
@@ -47,7 +49,7 @@ public sealed partial class NatsConnection
         limit.CancelAfter(timeout);
         try
         {
-            await PublishAsync(subject, payload, inbox + id, headers, WhenDisconnected.Keep, limit.Token);
+            await PublishAsync(subject, payload, inbox + id, headers, whenDisconnected, limit.Token);
             return await request.Task.WaitAsync(limit.Token);
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)

@@ -16,6 +16,11 @@ internal sealed class CheckedWorld(IslandOptions rules) : IDisposable
 
     public List<PeerHandle> Peers { get; } = [];
 
+    private readonly Dictionary<PeerHandle, int> names = [];
+
+    /// <summary>A name that does not depend on the slot, which is given again when no thread of this process can still be at work in it: other tests' threads among them.</summary>
+    public int NameOf(PeerHandle peer) => names[peer];
+
     public IReadOnlyDictionary<PeerHandle, IslandId> Announced => announced;
 
     public void Dispose() => Engine.Dispose();
@@ -26,6 +31,7 @@ internal sealed class CheckedWorld(IslandOptions rules) : IDisposable
         PeerHandle peer = Engine.Add(position, preferred);
         Assert.True(reported.TryAdd(peer, position), "a handle is never given out twice");
         Peers.Add(peer);
+        names[peer] = names.Count;
         return peer;
     }
 

@@ -143,7 +143,7 @@ public class PropertyTests
             else
                 Apply(world, step);
             if (step is Step.Flush or Step.FlushNewcomers)
-                text.AppendJoin(' ', world.Announced.OrderBy(a => a.Key.Slot).Select(a => $"{a.Key}:{a.Value}")).AppendLine();
+                text.AppendJoin(' ', world.Announced.Select(a => (Name: world.NameOf(a.Key), Island: a.Value)).OrderBy(a => a.Name).Select(a => $"{a.Name}:{a.Island}")).AppendLine();
         }
         return text.ToString();
     }

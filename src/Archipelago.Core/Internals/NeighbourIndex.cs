@@ -286,6 +286,20 @@ internal sealed class NeighbourIndex
     private static bool IsNearer(World world, PeerTable peers, double apart, int body, (double Apart, int Body) than) =>
         apart != than.Apart ? apart < than.Apart : peers.AddOrder(world.Map.SlotOf(body)) < peers.AddOrder(world.Map.SlotOf(than.Body));
 
+    /// <summary>For the self-check: false when two could come to be near, and their islands fit, and neither is about to look around.</summary>
+    public bool IsGuarded(World world, int a, int b)
+    {
+        int one = world.Bodies[a].Island, other = world.Bodies[b].Island;
+        if (one == other || world.Islands[one].Count + world.Islands[other].Count > cap || IsActive(a) || IsActive(b))
+            return true;
+        if (bucketOf[a] == Absent || bucketOf[b] == Absent || !nodes[a].Clear.Holds(world.Bodies[a].At) || !nodes[b].Clear.Holds(world.Bodies[b].At))
+            return false;
+        double matters = joinDistance + nodes[a].Clear.Radius + nodes[b].Clear.Radius;
+        return new Point(nodes[a].Clear.X, nodes[a].Clear.Z).SquaredDistance(new Point(nodes[b].Clear.X, nodes[b].Clear.Z)) > matters * matters;
+    }
+
+    private bool IsActive(int body) => (active[body >> 6] & (1UL << body)) != 0;
+
     private readonly record struct Squares(int West, int South, int East, int North);
 
     /// <summary>The squares that hold the circles of all who stand within a distance of a box; false when they are too many, or too far out to be counted.</summary>

@@ -29,7 +29,7 @@ internal sealed partial class NatsServer : IAsyncDisposable
     public string Folder => folder;
 
     /// <param name="configuration">Text of a configuration file; null for none.</param>
-    /// <param name="arguments">More of the command line.</param>
+    /// <param name="arguments">More of the command line; <c>{folder}</c> stands for a folder of its own.</param>
     /// <param name="port">A port of one's own choice; a free one otherwise.</param>
     public static async Task<NatsServer> StartAsync(string? configuration = null, string arguments = "", int? port = null)
     {
@@ -52,7 +52,7 @@ internal sealed partial class NatsServer : IAsyncDisposable
     public async Task StartAgainAsync()
     {
         string configuration = Path.Combine(folder, "server.conf");
-        string options = $"-a 127.0.0.1 -p {Port.ToString(CultureInfo.InvariantCulture)} -l {Path.Combine(folder, "log")} {arguments}";
+        string options = $"-a 127.0.0.1 -p {Port.ToString(CultureInfo.InvariantCulture)} -l {Path.Combine(folder, "log")} {arguments.Replace("{folder}", folder, StringComparison.Ordinal)}";
         if (File.Exists(configuration))
             options += " -c " + configuration;
         process = Process.Start(new ProcessStartInfo("nats-server", options) { RedirectStandardError = true, RedirectStandardOutput = true })!;
