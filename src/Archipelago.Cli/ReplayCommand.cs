@@ -12,7 +12,7 @@ internal static class ReplayCommand
     public static Command Create()
     {
         var file = new Argument<string>("FILE") { Description = "Lines of JSON; - reads standard input." };
-        var compare = new Option<string?>("--compare") { Description = "Other options, such as join=48,leave=64,cap=150: tells what they would have done to that day, on standard error." };
+        var compare = new Option<string?>("--compare") { Description = "Other options, such as join=48,leave=64,cap=150,crowds=coherent: tells what they would have done to that day, on standard error." };
         var summary = new Option<bool>("--summary") { Description = "Prints what people would have noticed, and nothing else." };
         var period = new Option<double>("--period") { Description = "Seconds between flushes that do not say when they were.", DefaultValueFactory = _ => 2 };
         period.Require(s => s is > 0 and <= 86_400, "--period must be above 0 and at most a day, in seconds.");

@@ -12,7 +12,7 @@ public enum IslandChangeCause
     /// <summary>The peer's island merged into another, which existed before.</summary>
     Merge,
 
-    /// <summary>The peer, a member of a crowd larger than an island, was moved to the island of its neighbours.</summary>
+    /// <summary>The peer, a member of a crowd larger than an island, was moved to the island of its neighbours, or its island was cut in two to make room.</summary>
     Crowd,
 }
 
@@ -23,10 +23,10 @@ public enum IslandChangeCause
 /// <param name="Cause">Why.</param>
 public readonly record struct IslandChange(PeerHandle Peer, IslandId From, IslandId To, IslandChangeCause Cause);
 
-/// <summary>Crowds larger than an island, as a flush of everybody under <see cref="CrowdPolicy.Coherent"/> saw them. All 0 where there are none, or under another policy.</summary>
+/// <summary>Crowds larger than an island, as a flush of everybody under <see cref="CrowdPolicy.Coherent"/> saw them. All 0 where there are none, after a flush of newcomers, and under another policy.</summary>
 /// <param name="Members">Members of all crowds together. May hold people who are only nearly in one.</param>
 /// <param name="Islands">The islands that they are in.</param>
-/// <param name="Moves">Members that were moved to be with their neighbours.</param>
+/// <param name="Moves">Members that were moved to be with their neighbours, newcomers among them.</param>
 public readonly record struct CrowdSummary(int Members, int Islands, int Moves);
 
 /// <summary>What a flush did.</summary>

@@ -15,7 +15,7 @@ namespace Archipelago.Core;
 /// <para>
 /// After every flush: each island is connected by steps of at most the leave distance; no two islands that have members within the join
 /// distance and fit together under the cap stay apart; no merge has exceeded the cap. Ties are broken by the order in which peers were added and
-/// islands created. A world in which nobody moves does not change.
+/// islands created. A world in which nobody moves does not change; under <see cref="CrowdPolicy.Coherent"/>, once its crowds have come to rest.
 /// </para>
 /// </remarks>
 public sealed partial class IslandEngine : IDisposable

@@ -7,30 +7,33 @@ public enum CrowdPolicy
     Plain,
 
     /// <summary>
-    /// Who stands together is together: newcomers go where their neighbours are, and now and then somebody is moved to them, no more often than
-    /// <see cref="IslandOptions.CrowdMovesPerFlush"/> allows. Wants a flush of everybody at a regular beat, and some hundred nanoseconds a member of a crowd in each.
+    /// Who stands together is together: newcomers go where their neighbours are, and now and then somebody is moved to them, about as often as
+    /// <see cref="IslandOptions.CrowdMovesPerFlush"/> asks for. Wants a flush of everybody at a regular beat, and some hundred nanoseconds a member of a crowd in each.
     /// </summary>
     Coherent,
 }
 
-/// <summary>The rules of grouping. Immutable: to change them between flushes, give the engine another record.</summary>
+/// <summary>
+/// The rules of grouping. Immutable: to change them between flushes, give the engine another record (<see cref="IslandEngine.Options"/>), which like its constructor checks them by
+/// <see cref="Validate"/>.
+/// </summary>
 public sealed record IslandOptions
 {
     /// <summary>Two islands with members at most this far apart (metres, inclusive) merge when they fit together. Default 64; above 0, finite, at most <see cref="LeaveDistance"/>.</summary>
     public double JoinDistance { get; init; } = 64;
 
-    /// <summary>Members stay in one island while a chain of members with steps of at most this length (metres, inclusive) connects them. Default 80; finite.</summary>
+    /// <summary>Members stay in one island while a chain of members with steps of at most this length (metres, inclusive) connects them. Default 80; finite, above 0, at least <see cref="JoinDistance"/>.</summary>
     public double LeaveDistance { get; init; } = 80;
 
-    /// <summary>Merging never makes an island larger than this many peers. It never splits one either, so a smaller value holds for later merges only. Default 100; at least 1.</summary>
+    /// <summary>Neither merging nor moving makes an island larger than this many peers. It never splits one either, so a smaller value holds for later merges only. Default 100; at least 1.</summary>
     public int MaxIslandSize { get; init; } = 100;
 
     /// <summary>How crowds larger than an island are cut. Default <see cref="CrowdPolicy.Plain"/>.</summary>
     public CrowdPolicy Crowds { get; init; }
 
     /// <summary>
-    /// Under <see cref="CrowdPolicy.Coherent"/>, how often a member of a crowd may be moved in a flush of everybody, on average: the more often, the more of its neighbours are with
-    /// it. A crowd that has just formed is put in order more quickly. Default 1/150, which is once in five minutes with a flush every two seconds; from 0, where newcomers go to their
+    /// Under <see cref="CrowdPolicy.Coherent"/>, how often a member of a crowd is to be moved in a flush of everybody, on average: the more often, the more of its neighbours are with
+    /// it. A target that a governor steers to, not a limit: in a crowd that mixes fast it may be twice that. A crowd that has just formed is put in order more quickly. Default 1/150, which is once in five minutes with a flush every two seconds; from 0, where newcomers go to their
     /// neighbours and nobody is moved otherwise, to 1.
     /// </summary>
     public double CrowdMovesPerFlush { get; init; } = 1.0 / 150;

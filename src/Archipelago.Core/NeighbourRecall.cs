@@ -5,14 +5,15 @@ namespace Archipelago.Core;
 /// <summary>How many of people's nearest are in their island.</summary>
 /// <param name="People">People who were asked and had a neighbour.</param>
 /// <param name="Mean">The mean of their recalls, 0 to 1; not a number when nobody had a neighbour.</param>
-/// <param name="LowestTenth">The mean of the lowest tenth of them.</param>
+/// <param name="LowestTenth">The mean of the lowest tenth of them, of one at least; not a number when nobody had a neighbour.</param>
 public readonly record struct RecallFigures(int People, double Mean, double LowestTenth);
 
 /// <summary>
 /// Measures what people in a crowd notice of how it is cut into islands: of a person's ten nearest within earshot, the share that is in the same island (recall at ten). Reads
-/// snapshots, so it costs the flush nothing; keeps its memory, so that measuring again allocates nothing. One thread at a time.
+/// snapshots, which must stay leased meanwhile, so it may run on any thread while the next flush does; keeps its memory, so that measuring again allocates nothing. One thread at a time.
 /// </summary>
-/// <param name="earshot">Metres beyond which nobody counts as a neighbour; above 0, finite.</param>
+/// <param name="earshot">Metres on the ground, inclusive, beyond which nobody counts as a neighbour; above 0, finite.</param>
+/// <exception cref="ArgumentOutOfRangeException">Earshot is out of range.</exception>
 public sealed class NeighbourRecall(double earshot = 64)
 {
     /// <summary>Neighbours that count.</summary>
@@ -45,7 +46,8 @@ public sealed class NeighbourRecall(double earshot = 64)
 
     /// <summary>Measures some members of a snapshot: every so manieth, which is a fair choice since they stand island by island.</summary>
     /// <param name="snapshot">The islands.</param>
-    /// <param name="people">How many to ask, at least 1.</param>
+    /// <param name="people">How many to ask, at least 1; who has no neighbour is not made up for.</param>
+    /// <exception cref="ArgumentOutOfRangeException">Nobody is to be asked.</exception>
     public RecallFigures Sample(IslandSnapshot snapshot, int people)
     {
         ArgumentNullException.ThrowIfNull(snapshot);

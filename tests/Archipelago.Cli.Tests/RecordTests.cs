@@ -136,6 +136,11 @@ public class RecordTests
         ReplayMeasures plain = await MeasureAsync(lines.ToString(), "cap=10"), coherent = await MeasureAsync(lines.ToString(), "cap=10,crowds=coherent");
         Assert.InRange(coherent.Together, plain.Together + 0.1, 1);
         Assert.InRange(coherent.LowestTenth, plain.LowestTenth, coherent.Together);
+        // A recording may say which policy its day had.
+        ReplayMeasures told = await MeasureAsync("""{"op":"options","maxIslandSize":10,"crowds":"coherent"}""" + "\n" + lines, null);
+        Assert.Equal((coherent.Together, coherent.MovesAPersonAnHour), (told.Together, told.MovesAPersonAnHour));
+        BadLineException e = await Assert.ThrowsAsync<BadLineException>(() => MeasureAsync("""{"op":"options","crowds":"tidy"}""", null));
+        Assert.Contains("\"crowds\" must be", e.Message, StringComparison.Ordinal);
     }
 
     [Theory]

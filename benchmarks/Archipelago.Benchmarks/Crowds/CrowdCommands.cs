@@ -51,7 +51,8 @@ internal static class CrowdCommands
                     Console.WriteLine(lines[^1]);
                 }
             }
-            if (names.Length < CrowdScenario.Names.Length || policies.Length < 2)
+            // What is filed is the measurement that the documents tell of.
+            if (names.Length < CrowdScenario.Names.Length || policies.Length < 2 || seeds.Length == 1 || Rules("plain", parsed.GetValue(cap), parsed.GetValue(moves)) != new IslandOptions())
                 return 0;
             string folder = Path.Combine(parsed.GetValue(results)!, processor());
             Directory.CreateDirectory(folder);

@@ -105,6 +105,7 @@ internal struct ReplayLine
     public double? JoinDistance;
     public double? LeaveDistance;
     public int? MaxIslandSize;
+    public CrowdPolicy? Crowds;
     public double? Time;
 
     public static ReplayLine Parse(ReadOnlySequence<byte> text)
@@ -141,6 +142,8 @@ internal struct ReplayLine
             LeaveDistance = Number(ref reader, "leaveDistance");
         else if (reader.ValueTextEquals("maxIslandSize"u8))
             MaxIslandSize = Whole(ref reader);
+        else if (reader.ValueTextEquals("crowds"u8))
+            Crowds = Policy(ref reader);
         else if (reader.ValueTextEquals("time"u8))
             Time = Number(ref reader, "time");
         else
@@ -154,6 +157,13 @@ internal struct ReplayLine
             ? reader.GetString()
             : throw new BadLineException($"\"{name}\" must be a text.");
     }
+
+    private static CrowdPolicy Policy(ref Utf8JsonReader reader) => Text(ref reader, "crowds") switch
+    {
+        "plain" => CrowdPolicy.Plain,
+        "coherent" => CrowdPolicy.Coherent,
+        _ => throw new BadLineException("\"crowds\" must be \"plain\" or \"coherent\"."),
+    };
 
     private static double Number(ref Utf8JsonReader reader, string name)
     {

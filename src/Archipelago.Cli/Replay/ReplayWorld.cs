@@ -45,7 +45,7 @@ internal sealed class ReplayWorld
         JoinDistance = overrides.Join ?? line.JoinDistance ?? engine.Options.JoinDistance,
         LeaveDistance = overrides.Leave ?? line.LeaveDistance ?? engine.Options.LeaveDistance,
         MaxIslandSize = overrides.Cap ?? line.MaxIslandSize ?? engine.Options.MaxIslandSize,
-        Crowds = overrides.Crowds ?? engine.Options.Crowds,
+        Crowds = overrides.Crowds ?? line.Crowds ?? engine.Options.Crowds,
     };
 
     public void Move(string name, in Position position, bool prefers, string? prefer)

@@ -177,11 +177,14 @@ export class World {
     return Math.round((4 * near.filter(({ other }) => this.island[other] && this.island[other] === this.island[slot]).length) / near.length)
   }
 
-  // Of somebody's ten nearest, how many share the island.
+  // Of somebody's ten nearest within earshot, how many share the island.
   company(slot) {
     const near = []
     for (let other = 0; other < this.count; other++)
-      if (other !== slot && this.here[other]) near.push([(this.x[other] - this.x[slot]) ** 2 + (this.z[other] - this.z[slot]) ** 2, other])
+      if (other !== slot && this.here[other]) {
+        const apart = (this.x[other] - this.x[slot]) ** 2 + (this.z[other] - this.z[slot]) ** 2
+        if (apart <= earshot ** 2) near.push([apart, other])
+      }
     near.sort((a, b) => a[0] - b[0])
     const ten = near.slice(0, 10)
     return { near: ten.length, together: ten.filter(([, other]) => this.island[other] && this.island[other] === this.island[slot]).length }

@@ -5,7 +5,7 @@ using System.Runtime.Intrinsics;
 namespace Archipelago.Core.Internals.Crowds;
 
 /// <summary>
-/// The members of all crowds in cells of the ground, column by column in memory, and how much they have to do with one another. Made anew each flush.
+/// The members of all crowds in cells of the ground, those of a row side by side in memory and each figure in a column, and how much they have to do with one another. Made anew each flush.
 /// </summary>
 /// <remarks>
 /// Everybody has a reach: about the distance to the eighteenth neighbour, by the number of people in the nine cells around. Two people are bound by 2 where each is within the
@@ -35,6 +35,8 @@ internal sealed class CrowdGrid
     private readonly Pool<int> met = new();
     private float[] x = [];
     private float[] z = [];
+
+    /// <summary>Squares of reaches, in square metres.</summary>
     private float[] reach = [];
     private int[] rowOf = [];
     private int[] local = [];

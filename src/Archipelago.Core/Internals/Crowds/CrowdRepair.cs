@@ -23,7 +23,7 @@ internal sealed class CrowdRepair(PeerTable peers, NeighbourIndex neighbours)
     /// <summary>What it is worth to be where one wishes to be. Less than what any move must gain.</summary>
     private const double PreferenceWorth = 2;
 
-    /// <summary>Of a crowd so many may be moved in a flush, at least.</summary>
+    /// <summary>Of the members of all crowds so many may be moved in a flush, at most, but always <see cref="LeastBudget"/>.</summary>
     private const double Budget = 0.04;
 
     /// <summary>Flushes in which everybody is looked at once.</summary>
@@ -32,7 +32,7 @@ internal sealed class CrowdRepair(PeerTable peers, NeighbourIndex neighbours)
     /// <summary>Where more people than this stand around somebody, weighing takes long, and is done the less often.</summary>
     private const int Dense = 256;
 
-    /// <summary>What two who change places lose at least of what each gains alone, where they are neighbours.</summary>
+    /// <summary>What each of two who change places loses at most of what it would gain alone, where they are neighbours.</summary>
     private const int OwnBond = 2;
 
     private const int LeastBudget = 2, MostWishes = 8, WishesLast = 16;
@@ -65,6 +65,7 @@ internal sealed class CrowdRepair(PeerTable peers, NeighbourIndex neighbours)
         foreach (int body in moved.Span)
             wasMoved[body >> 6] &= ~(1UL << body);
         moved.Clear();
+        Looks = 0;
     }
 
     /// <summary>Makes room to note who is moved.</summary>
@@ -104,7 +105,6 @@ internal sealed class CrowdRepair(PeerTable peers, NeighbourIndex neighbours)
             size[local] = Size(local);
             smallest = Math.Min(smallest, size[local]);
         }
-        Looks = 0;
         TakeWishes();
         int members = grid.Count, budget = moved.Count + Math.Max(LeastBudget, (int)(Budget * members));
         // Begins elsewhere each time, so that nobody is always served last.

@@ -1,6 +1,6 @@
 namespace Archipelago.Core.Internals.Crowds;
 
-/// <summary>A member of a full island would rather be in another that is full: it waits for somebody who wants the way back.</summary>
+/// <summary>A member would rather be in another island, which is full: it waits for somebody who wants the way back.</summary>
 /// <param name="Peer">Who.</param>
 /// <param name="From">The number of the island that it is in.</param>
 /// <param name="To">The number of the one that it would rather be in.</param>
@@ -24,7 +24,7 @@ internal sealed class CrowdState
     /// <summary>Forced moves a member and flush, the mean of the last thirty or so.</summary>
     public double Rate;
 
-    /// <summary>By slot: whose neighbours are rather elsewhere. They are looked at in every flush.</summary>
+    /// <summary>By slot: whose neighbours are rather elsewhere. They are looked at in every flush, or more rarely where many stand in one place.</summary>
     public bool[] Uneasy = [];
 
     /// <summary>Wishes that have not lapsed.</summary>
