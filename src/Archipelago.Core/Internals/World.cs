@@ -40,6 +40,9 @@ internal record struct LargeIsland(int Index, long Order)
 
     /// <summary>True when others may be near that do not fit with it.</summary>
     public bool IsCrowded;
+
+    /// <summary>True while its first box has been drawn and nobody has looked around it.</summary>
+    public bool IsNew;
 }
 
 /// <summary>A rectangle of the ground.</summary>

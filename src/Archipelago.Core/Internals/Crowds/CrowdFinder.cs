@@ -14,6 +14,8 @@ internal sealed class CrowdFinder(NeighbourIndex neighbours)
     /// <summary>Flushes in which everything is looked at once.</summary>
     public const int Turns = 8;
 
+    private const int FewUnsorted = 16;
+
     private readonly Pool<int> islands = new();
     private readonly Pool<long> ages = new();
 
@@ -40,7 +42,9 @@ internal sealed class CrowdFinder(NeighbourIndex neighbours)
         if (world.Large.Count == 0)
             return;
         Draw(world, turn);
-        if (turn % Turns == 0)
+        // What has come lately is gone through one by one, so it must not become much.
+        int unsorted = world.Large.Count - Sorted;
+        if (turn % Turns == 0 || unsorted > FewUnsorted + (world.Large.Count / 4))
             Sort(world);
         Judge(world, rules, turn);
         Collect(world, rules);
@@ -105,6 +109,7 @@ internal sealed class CrowdFinder(NeighbourIndex neighbours)
             if (entry.IsDrawn && !IsDue(world, entry, turn))
                 continue;
             entry.Box = BoxOf(world, entry.Index);
+            entry.IsNew = !entry.IsDrawn;
             entry.IsDrawn = true;
             Widest = Math.Max(Widest, entry.Box.East - entry.Box.West);
             if (i < Sorted)
@@ -130,8 +135,9 @@ internal sealed class CrowdFinder(NeighbourIndex neighbours)
         Span<LargeIsland> all = world.Large.Span;
         for (int i = 0; i < all.Length; i++)
         {
-            if (!IsDue(world, all[i], turn) && i < Sorted)
+            if (!IsDue(world, all[i], turn) && !all[i].IsNew)
                 continue;
+            all[i].IsNew = false;
             bool others = MarkNear(all, i, rules.JoinDistance);
             all[i].IsCrowded = others || neighbours.AnySmallNear(
                 world, all[i].Index, all[i].Box, rules.JoinDistance, rules.MaxIslandSize - world.Islands[all[i].Index].Count + 1, int.MaxValue, whereUnknown: false);

@@ -4,6 +4,12 @@ using System.Runtime.Intrinsics;
 
 namespace Archipelago.Core.Internals.Crowds;
 
+/// <summary>Asks something of an island, by its place among the crowds' islands.</summary>
+internal interface IIslandTest
+{
+    bool Fits(int island);
+}
+
 /// <summary>
 /// The members of all crowds in cells of the ground, those of a row side by side in memory and each figure in a column, and how much they have to do with one another. Made anew each flush.
 /// </summary>
@@ -273,6 +279,27 @@ internal sealed class CrowdGrid
                     (best, found) = NearestIn(cells.Bucket(column + right, row + up), at, island, member, except, best, found);
         }
         return found;
+    }
+
+    /// <summary>True when somebody within a distance of a member is of an island that fits a test; those of two islands are not asked.</summary>
+    public bool AnyNear<TTest>(int member, double distance, int one, int other, ref TTest test)
+        where TTest : struct, IIslandTest
+    {
+        Point at = PlaceOf(member);
+        double squared = distance * distance;
+        int west = cells.Coordinate((float)(at.X - distance)), east = cells.Coordinate((float)(at.X + distance));
+        int south = cells.Coordinate((float)(at.Z - distance)), north = cells.Coordinate((float)(at.Z + distance));
+        for (int row = south; row <= north; row++)
+        {
+            for (int column = west; column <= east; column++)
+            {
+                (int start, int end) = cells.Range(cells.Bucket(column, row));
+                for (int i = start; i < end; i++)
+                    if (local[i] != one && local[i] != other && at.SquaredDistance(PlaceOf(i)) <= squared && test.Fits(local[i]))
+                        return true;
+            }
+        }
+        return false;
     }
 
     private (double Best, int Found) NearestIn(int bucket, Point at, int island, int member, int except, double best, int found)

@@ -18,7 +18,9 @@ internal sealed class CrowdOverflow(PeerTable peers, NeighbourIndex neighbours)
     private readonly TreeBuilder trees = new();
     private readonly Pool<int> bodies = new();
     private readonly Pool<double> keys = new();
-    private readonly Pool<long> around = new();
+    private readonly Pool<long> weights = new();
+    private readonly Pool<int> met = new();
+    private readonly Pool<long> ages = new();
     private readonly Pool<int> original = new();
     private readonly Pool<int> moved = new();
 
@@ -29,6 +31,8 @@ internal sealed class CrowdOverflow(PeerTable peers, NeighbourIndex neighbours)
     public bool Run(World world, CrowdGrid grid, ReadOnlySpan<int> islands, IslandOptions rules)
     {
         moved.Clear();
+        weights.Resize(islands.Length).Clear();
+        met.Clear();
         for (int local = 0; local < islands.Length; local++)
         {
             ref readonly Island leftover = ref world.Islands[islands[local]];
@@ -47,28 +51,34 @@ internal sealed class CrowdOverflow(PeerTable peers, NeighbourIndex neighbours)
     /// <summary>The island that most binds the members of another, and more than they bind one another; on a draw the oldest. -1 when they are best off together.</summary>
     private int FindHost(World world, CrowdGrid grid, ReadOnlySpan<int> islands, int local, out int hosts)
     {
-        Span<long> weights = around.Resize(islands.Length);
-        weights.Clear();
+        Span<long> weight = weights.Span;
+        foreach (int other in met.Span)
+            weight[other] = 0;
+        met.Clear();
         int first = world.Islands[islands[local]].First, body = first;
         do
         {
             grid.Weigh(grid.Find(body));
             foreach (int other in grid.Met)
-                weights[other] += grid.WeightOf(other);
+            {
+                if (weight[other] == 0)
+                    met.Add(other);
+                weight[other] += grid.WeightOf(other);
+            }
             body = world.Bodies[body].Next;
         }
         while (body != first);
         int host = -1;
         hosts = 0;
-        for (int other = 0; other < weights.Length; other++)
+        foreach (int other in met.Span)
         {
-            if (weights[other] == 0 || other == local)
+            if (other == local)
                 continue;
             hosts++;
-            if (host < 0 || weights[other] > weights[host])
+            if (host < 0 || weight[other] > weight[host] || (weight[other] == weight[host] && other < host))
                 host = other;
         }
-        return host >= 0 && weights[host] > weights[local] ? host : -1;
+        return host >= 0 && weight[host] > weight[local] ? host : -1;
     }
 
     private bool TryCut(World world, int host, int leftover, IslandOptions rules)
@@ -137,10 +147,10 @@ internal sealed class CrowdOverflow(PeerTable peers, NeighbourIndex neighbours)
     {
         // Who is equally far along goes in the order of adding.
         Span<int> all = bodies.Span;
-        Span<long> ages = around.Resize(all.Length);
+        Span<long> age = ages.Resize(all.Length);
         for (int i = 0; i < all.Length; i++)
-            ages[i] = peers.AddOrder(world.Map.SlotOf(all[i]));
-        ages.Sort(all);
+            age[i] = peers.AddOrder(world.Map.SlotOf(all[i]));
+        age.Sort(all);
         Span<double> key = keys.Resize(all.Length);
         Span<int> ranked = original.Resize(all.Length);
         for (int i = 0; i < all.Length; i++)

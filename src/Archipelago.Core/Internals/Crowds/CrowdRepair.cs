@@ -38,6 +38,9 @@ internal sealed class CrowdRepair(PeerTable peers, NeighbourIndex neighbours)
     private const int LeastBudget = 2, MostWishes = 8, WishesLast = 16;
 
     private readonly Pool<int> sizes = new();
+    private readonly Pool<int> firstBySize = new();
+    private readonly Pool<int> nextBySize = new();
+    private readonly Pool<int> previousBySize = new();
     private readonly Pool<int> firstWish = new();
     private readonly Pool<int> nextWish = new();
     private readonly Pool<int> moved = new();
@@ -105,6 +108,7 @@ internal sealed class CrowdRepair(PeerTable peers, NeighbourIndex neighbours)
             size[local] = Size(local);
             smallest = Math.Min(smallest, size[local]);
         }
+        ListBySize();
         TakeWishes();
         int members = grid.Count, budget = moved.Count + Math.Max(LeastBudget, (int)(Budget * members));
         // Begins elsewhere each time, so that nobody is always served last.
@@ -171,7 +175,7 @@ internal sealed class CrowdRepair(PeerTable peers, NeighbourIndex neighbours)
     private void TryMove(int member, int to)
     {
         int from = grid.IslandOf(member);
-        if (Size(from) < 2 || WouldMakeFit(grid.PlaceOf(member), from, to))
+        if (Size(from) < 2 || WouldMakeFit(member, from, to))
             return;
         int onto = grid.NearestOf(member, to, -1, rules.JoinDistance);
         if (onto < 0 || !TryFree(member))
@@ -188,27 +192,66 @@ internal sealed class CrowdRepair(PeerTable peers, NeighbourIndex neighbours)
     }
 
     /// <summary>
-    /// True when the islands that the one touches may fit with it once it has a member less, or those around the member with the other once that has one more. Looks at boxes, so
-    /// it may be true for nothing.
+    /// True when the islands that the one touches may fit with it once it has a member less, or those around the member with the other once that has one more. Of the one it is known by
+    /// its box alone whom it touches, so it may be true for nothing.
     /// </summary>
-    private bool WouldMakeFit(Point at, int from, int to)
+    private bool WouldMakeFit(int member, int from, int to)
     {
-        int cap = rules.MaxIslandSize, fitting = cap + 1 - Size(from);
-        if (AnyNear(at, cap - Size(to) - 1, from, to))
+        int cap = rules.MaxIslandSize;
+        if (AnyNear(member, cap - Size(to) - 1, from, to))
             return true;
-        for (int local = 0; local < islandCount && smallest <= fitting; local++)
-            if (local != from && local != to && Size(local) == fitting && grid.Boxes[local].IsNear(grid.Boxes[from], rules.JoinDistance))
+        for (int local = Size(from) > cap ? -1 : firstBySize.Span[cap + 1 - Size(from)]; local >= 0; local = nextBySize.Span[local])
+            if (local != from && local != to && grid.Boxes[local].IsNear(grid.Boxes[from], rules.JoinDistance))
                 return true;
         return false;
     }
 
-    /// <summary>True when an island of at most so many members, other than these two, may have somebody near a place.</summary>
-    private bool AnyNear(Point at, int atMost, int from, int to)
+    /// <summary>True when somebody of an island of at most so many members, other than these two, is near a member.</summary>
+    private bool AnyNear(int member, int atMost, int from, int to)
     {
-        for (int local = 0; local < islandCount && smallest <= atMost; local++)
-            if (local != from && local != to && Size(local) <= atMost && grid.Boxes[local].IsNear(at, rules.JoinDistance))
-                return true;
-        return false;
+        var small = new AtMost(this, atMost);
+        return smallest <= atMost && grid.AnyNear(member, rules.JoinDistance, from, to, ref small);
+    }
+
+    private readonly struct AtMost(CrowdRepair repair, int size) : IIslandTest
+    {
+        public bool Fits(int island) => repair.Size(island) <= size;
+    }
+
+    /// <summary>Lists the islands by their size; those above the cap are in no list.</summary>
+    private void ListBySize()
+    {
+        firstBySize.Resize(rules.MaxIslandSize + 1).Fill(-1);
+        nextBySize.Resize(islandCount);
+        previousBySize.Resize(islandCount);
+        for (int local = 0; local < islandCount; local++)
+            Enlist(local);
+    }
+
+    private void Enlist(int local)
+    {
+        int size = Size(local);
+        if (size > rules.MaxIslandSize)
+            return;
+        int head = firstBySize.Span[size];
+        (nextBySize.Span[local], previousBySize.Span[local]) = (head, -1);
+        if (head >= 0)
+            previousBySize.Span[head] = local;
+        firstBySize.Span[size] = local;
+    }
+
+    /// <summary>Takes an island out of the list of its present size.</summary>
+    private void Delist(int local)
+    {
+        if (Size(local) > rules.MaxIslandSize)
+            return;
+        int next = nextBySize.Span[local], previous = previousBySize.Span[local];
+        if (previous >= 0)
+            nextBySize.Span[previous] = next;
+        else
+            firstBySize.Span[Size(local)] = next;
+        if (next >= 0)
+            previousBySize.Span[next] = previous;
     }
 
     /// <summary>Changes places with somebody who wants the other way.</summary>
@@ -241,8 +284,8 @@ internal sealed class CrowdRepair(PeerTable peers, NeighbourIndex neighbours)
         int from = grid.IslandOf(one), to = grid.IslandOf(other);
         int ontoTo = grid.NearestOf(one, to, other, rules.JoinDistance), ontoFrom = grid.NearestOf(other, from, one, rules.JoinDistance);
         // Sizes stay, so only those whom the one who comes is near may come to fit.
-        if (ontoTo < 0 || ontoFrom < 0 || AnyNear(grid.PlaceOf(one), rules.MaxIslandSize - Size(to), from, to)
-            || AnyNear(grid.PlaceOf(other), rules.MaxIslandSize - Size(from), from, to) || !TryFree(one) || !TryFree(other))
+        if (ontoTo < 0 || ontoFrom < 0 || AnyNear(one, rules.MaxIslandSize - Size(to), from, to)
+            || AnyNear(other, rules.MaxIslandSize - Size(from), from, to) || !TryFree(one) || !TryFree(other))
             return false;
         Move(one, to, grid.BodyOf(ontoTo));
         Move(other, from, grid.BodyOf(ontoFrom));
@@ -251,9 +294,13 @@ internal sealed class CrowdRepair(PeerTable peers, NeighbourIndex neighbours)
 
     private void Move(int member, int to, int onto)
     {
-        int body = grid.BodyOf(member);
+        int body = grid.BodyOf(member), from = grid.IslandOf(member);
+        Delist(from);
+        Delist(to);
         world.Detach(body);
         world.Append(islands[to], body);
+        Enlist(from);
+        Enlist(to);
         world.Bodies[body].Parent = onto;
         world.Touch(islands[to], Pending.Measure);
         grid.Reassign(member, to);
