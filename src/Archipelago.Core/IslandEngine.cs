@@ -59,7 +59,7 @@ public sealed partial class IslandEngine : IDisposable
         splits = new SplitPass(peers, neighbours);
         gathering = new Gathering(peers, sorting);
         merges = new MergePass(peers, neighbours, gathering, sorting);
-        crowds = new CrowdPass(peers, neighbours);
+        crowds = new CrowdPass(peers, neighbours, sorting);
     }
 
     /// <summary>The rules. A new record holds from the next flush on; any thread may set it.</summary>

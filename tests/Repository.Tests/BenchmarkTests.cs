@@ -6,8 +6,7 @@ namespace Repository.Tests;
 /// <summary>The measurements' own program, with loads of a second.</summary>
 public sealed class BenchmarkTests : IDisposable
 {
-    internal static readonly string Program = Path.Combine(
-        StructureTests.Root, "benchmarks", "Archipelago.Benchmarks", "bin", new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name, "net10.0", "Archipelago.Benchmarks.dll");
+    internal static readonly string Program = Dotnet.Program("benchmarks", "Archipelago.Benchmarks");
 
     private readonly string track = Path.GetTempFileName();
 

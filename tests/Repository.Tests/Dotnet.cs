@@ -5,6 +5,13 @@ namespace Repository.Tests;
 /// <summary>The SDK's command line.</summary>
 internal static class Dotnet
 {
+    private static readonly string Configuration = new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name;
+
+    /// <summary>A program that was built with the solution, in the configuration of the tests.</summary>
+    /// <param name="folder">Where its project is, from the root.</param>
+    /// <param name="name">What it is called.</param>
+    public static string Program(string folder, string name) => Path.Combine(StructureTests.Root, folder, name, "bin", Configuration, "net10.0", name + ".dll");
+
     /// <summary>Runs it to its end, which must be a good one, and returns what it printed.</summary>
     public static async Task<string> RunAsync(string directory, params string[] arguments)
     {

@@ -9,14 +9,10 @@ namespace Repository.Tests;
 /// <summary>The samples do what they say. They are built with the solution, in the configuration of the tests.</summary>
 public sealed class SampleTests
 {
-    private static readonly string Configuration = new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name;
-
-    private static string Program(string sample) => Path.Combine(StructureTests.Root, "samples", sample, "bin", Configuration, "net10.0", sample + ".dll");
-
     [Fact]
     public async Task Walkers_walk_and_are_grouped()
     {
-        string[] lines = (await Dotnet.RunAsync(StructureTests.Root, Program("Walkers"), "2000", "2")).Trim().Split('\n');
+        string[] lines = (await Dotnet.RunAsync(StructureTests.Root, Dotnet.Program("samples", "Walkers"), "2000", "2")).Trim().Split('\n');
         Assert.Equal(3, lines.Length);
         Assert.StartsWith("second", lines[0].Trim(), StringComparison.Ordinal);
         string[] first = lines[1].Split(' ', StringSplitOptions.RemoveEmptyEntries);
@@ -28,7 +24,7 @@ public sealed class SampleTests
     public async Task The_web_world_groups_people_who_are_put_into_it()
     {
         int port = NatsServer.FreePort();
-        using Process process = Dotnet.Start(StructureTests.Root, Program("WebWorld"), "--urls", $"http://127.0.0.1:{port}");
+        using Process process = Dotnet.Start(StructureTests.Root, Dotnet.Program("samples", "WebWorld"), "--urls", $"http://127.0.0.1:{port}");
         try
         {
             using var http = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{port}") };

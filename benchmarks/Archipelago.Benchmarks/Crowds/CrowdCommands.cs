@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Archipelago.Cli;
 using Archipelago.Core;
 
 namespace Archipelago.Benchmarks.Crowds;
@@ -7,18 +8,11 @@ namespace Archipelago.Benchmarks.Crowds;
 internal static class CrowdCommands
 {
     /// <summary>How crowds are cut; <c>both</c> is for those who run one after the other.</summary>
-    public static Option<string> PolicyOption(string normally = "both") =>
-        new Option<string>("--policy") { Description = normally == "both" ? "plain, coherent or both." : "plain or coherent.", DefaultValueFactory = _ => normally }
-            .Require(normally == "both" ? ["plain", "coherent", "both"] : ["plain", "coherent"]);
-
-    private static Option<string> Require(this Option<string> option, string[] values)
+    public static Option<string> PolicyOption(string normally = "both")
     {
-        option.Validators.Add(result =>
-        {
-            if (!values.Contains(result.GetValueOrDefault<string>()))
-                result.AddError($"{option.Name} must be {string.Join(" or ", values)}.");
-        });
-        return option;
+        string[] values = normally == "both" ? ["plain", "coherent", "both"] : ["plain", "coherent"];
+        string names = string.Join(" or ", values);
+        return new Option<string>("--policy") { Description = names + ".", DefaultValueFactory = _ => normally }.Require(values.Contains, $"--policy must be {names}.");
     }
 
     private static Option<int> CapOption() => new("--cap") { Description = "Largest island.", DefaultValueFactory = _ => 100 };

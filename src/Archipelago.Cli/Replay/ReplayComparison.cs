@@ -24,13 +24,15 @@ internal static class ReplayComparison
                 case "join" when isNumber: join = value; break;
                 case "leave" when isNumber: leave = value; break;
                 case "cap" when isNumber && value is >= 1 and <= int.MaxValue && value == Math.Floor(value): cap = (int)value; break;
-                case "crowds" when pair is [_, "plain"]: crowds = CrowdPolicy.Plain; break;
-                case "crowds" when pair is [_, "coherent"]: crowds = CrowdPolicy.Coherent; break;
+                case "crowds" when pair.Length == 2 && PolicyOf(pair[1]) is { } policy: crowds = policy; break;
                 default: return (null, $"\"{part}\" is no option to compare with; it must be join=METRES, leave=METRES, cap=PEOPLE or crowds=plain or coherent, several separated by commas.");
             }
         }
         return (new ReplayOverrides(join, leave, cap, crowds), null);
     }
+
+    /// <summary>The policy that a recording or an option names; null when there is none of that name.</summary>
+    public static CrowdPolicy? PolicyOf(string? name) => name switch { "plain" => CrowdPolicy.Plain, "coherent" => CrowdPolicy.Coherent, _ => null };
 
     /// <summary>A table for people.</summary>
     /// <param name="columns">What each column is called, and what it holds.</param>

@@ -158,12 +158,8 @@ internal struct ReplayLine
             : throw new BadLineException($"\"{name}\" must be a text.");
     }
 
-    private static CrowdPolicy Policy(ref Utf8JsonReader reader) => Text(ref reader, "crowds") switch
-    {
-        "plain" => CrowdPolicy.Plain,
-        "coherent" => CrowdPolicy.Coherent,
-        _ => throw new BadLineException("\"crowds\" must be \"plain\" or \"coherent\"."),
-    };
+    private static CrowdPolicy Policy(ref Utf8JsonReader reader) =>
+        ReplayComparison.PolicyOf(Text(ref reader, "crowds")) ?? throw new BadLineException("\"crowds\" must be \"plain\" or \"coherent\".");
 
     private static double Number(ref Utf8JsonReader reader, string name)
     {

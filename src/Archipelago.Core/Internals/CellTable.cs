@@ -58,7 +58,14 @@ internal sealed class CellTable
 
     /// <summary>The bucket of a cell.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public int Bucket(int column, int row) => ((int)((uint)row * 0x9E3779B9u >> (32 - bits)) + column) & (Buckets - 1);
+    public int Bucket(int column, int row) => Bucket(column, row, bits);
+
+    /// <summary>
+    /// The bucket of a cell, of 2 to the <paramref name="bits"/>. A row's cells lie side by side, so that three neighbours are one look into memory; and rows begin as far from each
+    /// other as can be (Knuth's multiplicative hashing), so that few of a compact world's share a bucket.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static int Bucket(int column, int row, int bits) => ((int)((uint)row * 0x9E3779B9u >> (32 - bits)) + column) & ((1 << bits) - 1);
 
     /// <summary>The cell's column or row of a coordinate. Saturates far out, where neighbouring floats are cells apart.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

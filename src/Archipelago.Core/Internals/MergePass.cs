@@ -192,10 +192,5 @@ internal sealed class MergePass(PeerTable peers, NeighbourIndex neighbours, Gath
         return world.Yields(a, b);
     }
 
-    private int Find(int island)
-    {
-        while (mergedInto[island] != island)
-            island = mergedInto[island] = mergedInto[mergedInto[island]];
-        return island;
-    }
+    private int Find(int island) => UnionFind.Find(mergedInto, island);
 }

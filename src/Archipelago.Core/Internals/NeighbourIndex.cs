@@ -614,11 +614,7 @@ internal sealed class NeighbourIndex
         return Math.Abs(below) <= FarthestSquare ? (lower, side - lower) : (0, 0);
     }
 
-    /// <summary>
-    /// A row's squares lie side by side, so that three neighbours are one look into memory; and rows begin as far from each other as can be (Knuth's
-    /// multiplicative hashing), so that few of a compact world's share a bucket.
-    /// </summary>
+    /// <summary>The square's bucket of members of small islands; the one behind it is of members of large ones.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private int Bucket(int column, int row) =>
-        (((int)((uint)row * 0x9E3779B9u >> (32 - squareBits)) + column) & ((1 << squareBits) - 1)) << 1;
+    private int Bucket(int column, int row) => CellTable.Bucket(column, row, squareBits) << 1;
 }

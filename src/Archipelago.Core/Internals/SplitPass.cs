@@ -146,7 +146,7 @@ internal sealed class SplitPass(PeerTable peers, NeighbourIndex neighbours)
         for (int other = world.Bodies[body].Next; other != body; other = world.Bodies[other].Next)
         {
             double squared = at.SquaredDistance(world.Bodies[other].At);
-            if (squared >= length || HangsOn(world, other, body))
+            if (squared >= length || world.HangsOn(other, body))
                 continue;
             (best, length) = (other, squared);
             if (squared <= enough)
@@ -155,24 +155,10 @@ internal sealed class SplitPass(PeerTable peers, NeighbourIndex neighbours)
         return best;
     }
 
-    private static bool HangsOn(World world, int body, int above)
-    {
-        while (body >= 0 && body != above)
-            body = world.Bodies[body].Parent;
-        return body == above;
-    }
-
     private void Rebuild(World world, int index, IslandOptions rules, long flush, bool mayFitAnew)
     {
         members.Clear();
-        int first = world.Islands[index].First, body = first;
-        do
-        {
-            members.Add(body);
-            body = world.Bodies[body].Next;
-        }
-        while (body != first);
-
+        world.AddMembers(index, members);
         if (trees.Build(world, members.Span, rules.LeaveDistance) > 1)
         {
             Separate(world, members.Span, index, flush);

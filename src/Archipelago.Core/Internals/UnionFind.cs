@@ -24,11 +24,13 @@ internal sealed class UnionFind
         Sets = count;
     }
 
-    public int Find(int item)
+    public int Find(int item) => Find(parent, item);
+
+    /// <summary>The leader of an item's set, halving the way to it; for those who keep their sets elsewhere.</summary>
+    public static int Find(int[] parent, int item)
     {
-        int[] p = parent;
-        while (p[item] != item)
-            item = p[item] = p[p[item]];
+        while (parent[item] != item)
+            item = parent[item] = parent[parent[item]];
         return item;
     }
 

@@ -429,6 +429,40 @@ internal sealed class World
         }
     }
 
+    /// <summary>True when a body is another, or hangs on it.</summary>
+    public bool HangsOn(int body, int above)
+    {
+        while (body >= 0 && body != above)
+            body = Bodies[body].Parent;
+        return body == above;
+    }
+
+    /// <summary>Adds an island's members to a list, in the order of its ring.</summary>
+    public void AddMembers(int index, Pool<int> to)
+    {
+        int first = Islands[index].First, body = first;
+        do
+        {
+            to.Add(body);
+            body = Bodies[body].Next;
+        }
+        while (body != first);
+    }
+
+    /// <summary>The box in which an island's members stand.</summary>
+    public Box BoxOf(int index)
+    {
+        Box box = Box.Empty;
+        int first = Islands[index].First, body = first;
+        do
+        {
+            box.Add(Bodies[body].At);
+            body = Bodies[body].Next;
+        }
+        while (body != first);
+        return box;
+    }
+
     /// <summary>Gives the islands that were created and still exist their numbers, in order of creation.</summary>
     public void NumberNewIslands()
     {

@@ -165,29 +165,29 @@ export class World {
       if (near.length >= 10 && near[9].apart <= (Math.max(0, ring - 1) * cell) ** 2) break
       for (let dz = -ring; dz <= ring; dz++)
         for (let dx = -ring; dx <= ring; dx += Math.abs(dz) === ring ? 1 : 2 * ring)
-          for (const other of cells.get(key(x + dx * cell, z + dz * cell)) ?? []) {
-            const apart = (this.x[other] - x) ** 2 + (this.z[other] - z) ** 2
-            if (other === slot || apart > earshot ** 2 || (near.length >= 10 && apart >= near[9].apart)) continue
-            near.push({ apart, other })
-            near.sort((a, b) => a.apart - b.apart)
-            if (near.length > 10) near.pop()
-          }
+          for (const other of cells.get(key(x + dx * cell, z + dz * cell)) ?? []) this.meet(slot, other, near)
     }
-    if (near.length === 0) return 5
-    return Math.round((4 * near.filter(({ other }) => this.island[other] && this.island[other] === this.island[slot]).length) / near.length)
+    return near.length === 0 ? 5 : Math.round((4 * this.together(slot, near)) / near.length)
   }
 
   // Of somebody's ten nearest within earshot, how many share the island.
   company(slot) {
     const near = []
-    for (let other = 0; other < this.count; other++)
-      if (other !== slot && this.here[other]) {
-        const apart = (this.x[other] - this.x[slot]) ** 2 + (this.z[other] - this.z[slot]) ** 2
-        if (apart <= earshot ** 2) near.push([apart, other])
-      }
-    near.sort((a, b) => a[0] - b[0])
-    const ten = near.slice(0, 10)
-    return { near: ten.length, together: ten.filter(([, other]) => this.island[other] && this.island[other] === this.island[slot]).length }
+    for (let other = 0; other < this.count; other++) if (this.here[other]) this.meet(slot, other, near)
+    return { near: near.length, together: this.together(slot, near) }
+  }
+
+  // Keeps the ten nearest of those who are met, nearest first.
+  meet(slot, other, near) {
+    const apart = (this.x[other] - this.x[slot]) ** 2 + (this.z[other] - this.z[slot]) ** 2
+    if (other === slot || !(apart <= earshot ** 2) || (near.length >= 10 && apart >= near[9].apart)) return
+    near.push({ apart, other })
+    near.sort((a, b) => a.apart - b.apart)
+    if (near.length > 10) near.pop()
+  }
+
+  together(slot, near) {
+    return near.filter(({ other }) => this.island[other] && this.island[other] === this.island[slot]).length
   }
 }
 

@@ -29,14 +29,7 @@ internal sealed class ContactGroups
     }
 
     /// <summary>People of all islands that are connected with this one; 0 when it is in no contact.</summary>
-    public int SizeAround(int island)
-    {
-        if (leader[island] < 0)
-            return 0;
-        while (leader[island] != island)
-            island = leader[island];
-        return people[island];
-    }
+    public int SizeAround(int island) => leader[island] < 0 ? 0 : people[UnionFind.Find(leader, island)];
 
     /// <summary>Forgets the sums.</summary>
     public void Clear()
@@ -61,8 +54,6 @@ internal sealed class ContactGroups
             people[island] = world.Islands[island].Count;
             involved.Add(island);
         }
-        while (leader[island] != island)
-            island = leader[island] = leader[leader[island]];
-        return island;
+        return UnionFind.Find(leader, island);
     }
 }

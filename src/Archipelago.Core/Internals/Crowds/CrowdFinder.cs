@@ -19,8 +19,8 @@ internal sealed class CrowdFinder(NeighbourIndex neighbours)
     private readonly Pool<int> islands = new();
     private readonly Pool<long> ages = new();
 
-    /// <summary>By island: 0 when it is listed, -1 when not.</summary>
-    private int[] listed = [];
+    /// <summary>By island: whether it is listed.</summary>
+    private bool[] listed = [];
 
     /// <summary>So many of <see cref="World.Large"/> are sorted by where their boxes begin.</summary>
     public int Sorted { get; set; }
@@ -54,8 +54,7 @@ internal sealed class CrowdFinder(NeighbourIndex neighbours)
     public void Forget()
     {
         foreach (int island in islands.Span)
-            if (island < listed.Length)
-                listed[island] = -1;
+            listed[island] = false;
         islands.Clear();
     }
 
@@ -108,26 +107,13 @@ internal sealed class CrowdFinder(NeighbourIndex neighbours)
             ref LargeIsland entry = ref all[i];
             if (entry.IsDrawn && !IsDue(world, entry, turn))
                 continue;
-            entry.Box = BoxOf(world, entry.Index);
+            entry.Box = world.BoxOf(entry.Index);
             entry.IsNew = !entry.IsDrawn;
             entry.IsDrawn = true;
             Widest = Math.Max(Widest, entry.Box.East - entry.Box.West);
             if (i < Sorted)
                 Slack = Math.Max(Slack, Math.Abs(entry.Box.West - entry.SortedBy));
         }
-    }
-
-    private static Box BoxOf(World world, int island)
-    {
-        Box box = Box.Empty;
-        int first = world.Islands[island].First, body = first;
-        do
-        {
-            box.Add(world.Bodies[body].At);
-            body = world.Bodies[body].Next;
-        }
-        while (body != first);
-        return box;
     }
 
     private void Judge(World world, IslandOptions rules, long turn)
@@ -182,10 +168,7 @@ internal sealed class CrowdFinder(NeighbourIndex neighbours)
     private void Collect(World world, IslandOptions rules)
     {
         if (listed.Length < world.Islands.Length)
-        {
-            listed = new int[world.Islands.Length];
-            listed.AsSpan().Fill(-1);
-        }
+            listed = new bool[world.Islands.Length];
         foreach (ref readonly LargeIsland entry in world.Large.Span)
         {
             if (!entry.IsCrowded)
@@ -210,9 +193,9 @@ internal sealed class CrowdFinder(NeighbourIndex neighbours)
     /// <summary>Takes an island into the crowds.</summary>
     public void Add(int island)
     {
-        if (listed[island] >= 0)
+        if (listed[island])
             return;
-        listed[island] = 0;
+        listed[island] = true;
         islands.Add(island);
     }
 }

@@ -4,12 +4,6 @@ using System.Runtime.Intrinsics;
 
 namespace Archipelago.Core.Internals.Crowds;
 
-/// <summary>Asks something of an island, by its place among the crowds' islands.</summary>
-internal interface IIslandTest
-{
-    bool Fits(int island);
-}
-
 /// <summary>
 /// The members of all crowds in cells of the ground, those of a row side by side in memory and each figure in a column, and how much they have to do with one another. Made anew each flush.
 /// </summary>
@@ -281,9 +275,8 @@ internal sealed class CrowdGrid
         return found;
     }
 
-    /// <summary>True when somebody within a distance of a member is of an island that fits a test; those of two islands are not asked.</summary>
-    public bool AnyNear<TTest>(int member, double distance, int one, int other, ref TTest test)
-        where TTest : struct, IIslandTest
+    /// <summary>True when somebody within a distance of a member is of an island with at most so many members now; those of two islands do not count.</summary>
+    public bool AnyNear(World world, ReadOnlySpan<int> islands, int member, double distance, int atMost, int one, int other)
     {
         Point at = PlaceOf(member);
         double squared = distance * distance;
@@ -295,7 +288,7 @@ internal sealed class CrowdGrid
             {
                 (int start, int end) = cells.Range(cells.Bucket(column, row));
                 for (int i = start; i < end; i++)
-                    if (local[i] != one && local[i] != other && at.SquaredDistance(PlaceOf(i)) <= squared && test.Fits(local[i]))
+                    if (local[i] != one && local[i] != other && at.SquaredDistance(PlaceOf(i)) <= squared && world.Islands[islands[local[i]]].Count <= atMost)
                         return true;
             }
         }

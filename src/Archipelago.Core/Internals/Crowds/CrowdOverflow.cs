@@ -4,7 +4,7 @@ namespace Archipelago.Core.Internals.Crowds;
 /// Makes room where a crowd grows: a small island whose people have found no room in the island around them is taken together with that one, and both are cut in half across the
 /// longer way, as a k-d tree would. At most one cut a flush.
 /// </summary>
-internal sealed class CrowdOverflow(PeerTable peers, NeighbourIndex neighbours)
+internal sealed class CrowdOverflow(PeerTable peers, NeighbourIndex neighbours, RadixSort sorting)
 {
     /// <summary>Of the cap: who is larger is no leftover.</summary>
     private const double LeftoverUpTo = 0.3;
@@ -17,11 +17,10 @@ internal sealed class CrowdOverflow(PeerTable peers, NeighbourIndex neighbours)
 
     private readonly TreeBuilder trees = new();
     private readonly Pool<int> bodies = new();
-    private readonly Pool<double> keys = new();
+    private readonly Pool<ulong> keys = new();
     private readonly Pool<long> weights = new();
     private readonly Pool<int> met = new();
-    private readonly Pool<long> ages = new();
-    private readonly Pool<int> original = new();
+    private readonly Pool<int> along = new();
     private readonly Pool<int> moved = new();
 
     /// <summary>Bodies that the last cut has moved.</summary>
@@ -84,17 +83,18 @@ internal sealed class CrowdOverflow(PeerTable peers, NeighbourIndex neighbours)
     private bool TryCut(World world, int host, int leftover, IslandOptions rules)
     {
         bodies.Clear();
-        AddMembers(world, host);
+        world.AddMembers(host, bodies);
         int ofHost = bodies.Count;
-        AddMembers(world, leftover);
+        world.AddMembers(leftover, bodies);
+        SortByAge(world);
         (double x, double z) = Axis(world);
         int before = world.Islands[host].Count, beforeLeftover = world.Islands[leftover].Count;
         if (!TryHalves(world, x, z, rules.LeaveDistance) && !TryHalves(world, -z, x, rules.LeaveDistance))
         {
             // As it was. Both were connected, so both are again.
             bodies.Clear();
-            AddMembers(world, host);
-            AddMembers(world, leftover);
+            world.AddMembers(host, bodies);
+            world.AddMembers(leftover, bodies);
             trees.Build(world, bodies.Span[..ofHost], rules.LeaveDistance);
             trees.Build(world, bodies.Span[ofHost..], rules.LeaveDistance);
             Touch(world, host, leftover);
@@ -107,17 +107,6 @@ internal sealed class CrowdOverflow(PeerTable peers, NeighbourIndex neighbours)
         foreach (int body in moved.Span)
             neighbours.Reassigned(world, body);
         return true;
-    }
-
-    private void AddMembers(World world, int island)
-    {
-        int first = world.Islands[island].First, body = first;
-        do
-        {
-            bodies.Add(body);
-            body = world.Bodies[body].Next;
-        }
-        while (body != first);
     }
 
     /// <summary>The direction in which these people are spread the farthest: the main axis of their covariance.</summary>
@@ -142,46 +131,38 @@ internal sealed class CrowdOverflow(PeerTable peers, NeighbourIndex neighbours)
         return (Math.Cos(angle), Math.Sin(angle));
     }
 
-    /// <summary>Sorts along an axis and grows the trees of both halves; false when one of them is not connected.</summary>
+    private void SortByAge(World world)
+    {
+        Span<ulong> key = keys.Resize(bodies.Count);
+        for (int i = 0; i < key.Length; i++)
+            key[i] = (ulong)peers.AddOrder(world.Map.SlotOf(bodies.Span[i]));
+        sorting.Sort(key, bodies.Span);
+    }
+
+    /// <summary>Sorts along an axis and grows the trees of both halves; false when one of them is not connected. Who is equally far along stays in the order of adding.</summary>
     private bool TryHalves(World world, double x, double z, double leaveDistance)
     {
-        // Who is equally far along goes in the order of adding.
-        Span<int> all = bodies.Span;
-        Span<long> age = ages.Resize(all.Length);
+        Span<int> all = along.Resize(bodies.Count);
+        bodies.Span.CopyTo(all);
+        Span<ulong> key = keys.Resize(all.Length);
         for (int i = 0; i < all.Length; i++)
-            age[i] = peers.AddOrder(world.Map.SlotOf(all[i]));
-        age.Sort(all);
-        Span<double> key = keys.Resize(all.Length);
-        Span<int> ranked = original.Resize(all.Length);
-        for (int i = 0; i < all.Length; i++)
-            key[i] = (world.Bodies[all[i]].At.X * x) + (world.Bodies[all[i]].At.Z * z);
-        for (int i = 0; i < all.Length; i++)
-            ranked[i] = i;
-        SortStable(key, ranked);
-        for (int i = 0; i < all.Length; i++)
-            ranked[i] = all[ranked[i]];
-        ranked.CopyTo(all);
+            key[i] = Ascending((world.Bodies[all[i]].At.X * x) + (world.Bodies[all[i]].At.Z * z));
+        sorting.Sort(key, all);
         int half = all.Length / 2;
         return trees.Build(world, all[..half], leaveDistance) == 1 && trees.Build(world, all[half..], leaveDistance) == 1;
     }
 
-    /// <summary>Sorts numbers by key; equal keys keep their order, since what is equal is then sorted by number.</summary>
-    private static void SortStable(Span<double> key, Span<int> numbers)
+    /// <summary>A number that is larger for a larger value, and the same for both zeros.</summary>
+    private static ulong Ascending(double value)
     {
-        key.Sort(numbers);
-        for (int start = 0, end; start < key.Length; start = end)
-        {
-            end = start + 1;
-            while (end < key.Length && key[end] == key[start])
-                end++;
-            numbers[start..end].Sort();
-        }
+        long bits = BitConverter.DoubleToInt64Bits(value + 0.0);
+        return (ulong)bits ^ (bits < 0 ? ulong.MaxValue : 1UL << 63);
     }
 
     /// <summary>The half with more of the host's people stays the host.</summary>
     private void Divide(World world, int host, int leftover)
     {
-        ReadOnlySpan<int> all = bodies.Span;
+        ReadOnlySpan<int> all = along.Span;
         int half = all.Length / 2, inFirst = 0, inSecond = 0;
         for (int i = 0; i < all.Length; i++)
         {
@@ -216,14 +197,6 @@ internal sealed class CrowdOverflow(PeerTable peers, NeighbourIndex neighbours)
     {
         if (world.Islands[island].Count >= before)
             return;
-        Box box = Box.Empty;
-        int first = world.Islands[island].First, body = first;
-        do
-        {
-            box.Add(world.Bodies[body].At);
-            body = world.Bodies[body].Next;
-        }
-        while (body != first);
-        neighbours.Shrunk(world, island, before, box);
+        neighbours.Shrunk(world, island, before, world.BoxOf(island));
     }
 }

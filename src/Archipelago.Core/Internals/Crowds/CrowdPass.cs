@@ -3,11 +3,11 @@ namespace Archipelago.Core.Internals.Crowds;
 /// <summary>
 /// The coherent crowd policy: in crowds larger than an island, who stands together is together. One run a flush of everybody, after the merges.
 /// </summary>
-internal sealed class CrowdPass(PeerTable peers, NeighbourIndex neighbours)
+internal sealed class CrowdPass(PeerTable peers, NeighbourIndex neighbours, RadixSort sorting)
 {
     private readonly CrowdFinder finder = new(neighbours);
     private readonly CrowdGrid grid = new();
-    private readonly CrowdOverflow overflow = new(peers, neighbours);
+    private readonly CrowdOverflow overflow = new(peers, neighbours, sorting);
     private readonly CrowdRepair repair = new(peers, neighbours);
 
     /// <summary>Which islands are in crowds.</summary>

@@ -207,16 +207,8 @@ internal sealed class CrowdRepair(PeerTable peers, NeighbourIndex neighbours)
     }
 
     /// <summary>True when somebody of an island of at most so many members, other than these two, is near a member.</summary>
-    private bool AnyNear(int member, int atMost, int from, int to)
-    {
-        var small = new AtMost(this, atMost);
-        return smallest <= atMost && grid.AnyNear(member, rules.JoinDistance, from, to, ref small);
-    }
-
-    private readonly struct AtMost(CrowdRepair repair, int size) : IIslandTest
-    {
-        public bool Fits(int island) => repair.Size(island) <= size;
-    }
+    private bool AnyNear(int member, int atMost, int from, int to) =>
+        smallest <= atMost && grid.AnyNear(world, islands, member, rules.JoinDistance, atMost, from, to);
 
     /// <summary>Lists the islands by their size; those above the cap are in no list.</summary>
     private void ListBySize()

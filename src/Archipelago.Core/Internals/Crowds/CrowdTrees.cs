@@ -38,7 +38,7 @@ internal static class CrowdTrees
         for (int other = world.Bodies[child].Next; other != child; other = world.Bodies[other].Next)
         {
             double apart = at.SquaredDistance(world.Bodies[other].At);
-            if (other == without || apart > squared || HangsOn(world, other, child))
+            if (other == without || apart > squared || world.HangsOn(other, child))
                 continue;
             (squared, best) = (apart, other);
         }
@@ -55,12 +55,12 @@ internal static class CrowdTrees
             return false;
         for (int inside = world.Bodies[child].Next; inside != child; inside = world.Bodies[inside].Next)
         {
-            if (!HangsOn(world, inside, child))
+            if (!world.HangsOn(inside, child))
                 continue;
             Point at = world.Bodies[inside].At;
             for (int other = world.Bodies[inside].Next; other != inside; other = world.Bodies[other].Next)
             {
-                if (other == without || at.SquaredDistance(world.Bodies[other].At) > squared || HangsOn(world, other, child))
+                if (other == without || at.SquaredDistance(world.Bodies[other].At) > squared || world.HangsOn(other, child))
                     continue;
                 world.Bodies[child].Parent = -1;
                 world.Link(other, inside);
@@ -73,15 +73,8 @@ internal static class CrowdTrees
     private static bool AnyOutside(World world, int child, int without)
     {
         for (int other = world.Bodies[child].Next; other != child; other = world.Bodies[other].Next)
-            if (other != without && !HangsOn(world, other, child))
+            if (other != without && !world.HangsOn(other, child))
                 return true;
         return false;
-    }
-
-    private static bool HangsOn(World world, int body, int above)
-    {
-        while (body >= 0 && body != above)
-            body = world.Bodies[body].Parent;
-        return body == above;
     }
 }
