@@ -51,7 +51,8 @@ public sealed partial class IslandEngine
         ActivateNewcomers();
         merges.Run(world, rules, newcomers.Span, newcomersOnly);
         crowds.Clear();
-        if (!newcomersOnly && rules.Crowds == CrowdPolicy.Coherent)
+        sortedCrowds = !newcomersOnly && rules.Crowds == CrowdPolicy.Coherent;
+        if (sortedCrowds)
             SortCrowds(rules);
         world.NumberNewIslands();
         if (newcomersOnly)

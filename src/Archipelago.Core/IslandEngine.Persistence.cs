@@ -16,9 +16,9 @@ public sealed partial class IslandEngine
 
     /// <summary>
     /// Writes the whole state: rules, peers with their handles, islands with their numbers, what was announced, and what was reported since the last
-    /// flush. Producers and flushes must be at rest meanwhile. The format is versioned and little-endian.
+    /// flush. Between flushes; producers may go on, and what they report meanwhile is in it or is not. The format is versioned and little-endian.
     /// </summary>
-    /// <exception cref="InvalidOperationException">A flush is running.</exception>
+    /// <exception cref="InvalidOperationException">A flush is running, or the engine follows another (<see cref="Follow"/>).</exception>
     public void Save(IBufferWriter<byte> destination)
     {
         ArgumentNullException.ThrowIfNull(destination);
@@ -40,6 +40,25 @@ public sealed partial class IslandEngine
     public static IslandEngine Restore(ReadOnlySpan<byte> saved)
     {
         var reader = new Reader(saved);
+        (IslandEngine engine, int version) = Open(ref reader);
+        try
+        {
+            int slots = engine.ReadPeers(ref reader);
+            engine.ReadIslands(ref reader, slots, version);
+            engine.AwaitFirstFlush(slots);
+            if (version > OldestVersion)
+                engine.ReadCrowds(ref reader, slots);
+            return engine;
+        }
+        catch (ArgumentException e)
+        {
+            throw new FormatException("The saved state is damaged: " + e.Message, e);
+        }
+    }
+
+    /// <summary>Makes an empty engine under the rules of a saved state.</summary>
+    private static (IslandEngine Engine, int Version) Open(ref Reader reader)
+    {
         if (reader.UInt32() != Magic)
             throw new FormatException("These bytes are no saved state of an island engine.");
         int version = reader.Int32();
@@ -50,11 +69,7 @@ public sealed partial class IslandEngine
             rules = rules with { Crowds = (CrowdPolicy)reader.Int32(), CrowdMovesPerFlush = reader.Double() };
         try
         {
-            var engine = new IslandEngine(rules);
-            engine.ReadState(ref reader, version);
-            if (version > OldestVersion)
-                engine.ReadCrowds(ref reader);
-            return engine;
+            return (new IslandEngine(rules), version);
         }
         catch (ArgumentException e)
         {
@@ -111,13 +126,13 @@ public sealed partial class IslandEngine
         }
         WriteLarge(writer);
         // Not those who have left: whoever gets the slot next begins anew.
-        int uneasy = 0;
-        for (int slot = 0; slot < state.Uneasy.Length; slot++)
-            uneasy += state.Uneasy[slot] && peers.IsAlive(slot) ? 1 : 0;
-        writer.Int32(uneasy);
+        uneasy.Clear();
         for (int slot = 0; slot < state.Uneasy.Length; slot++)
             if (state.Uneasy[slot] && peers.IsAlive(slot))
-                writer.Int32(slot);
+                uneasy.Add(slot);
+        writer.Int32(uneasy.Count);
+        foreach (int slot in uneasy.Span)
+            writer.Int32(slot);
     }
 
     private void WriteLarge(Writer writer)
@@ -172,7 +187,7 @@ public sealed partial class IslandEngine
         }
     }
 
-    private void ReadCrowds(ref Reader reader)
+    private void ReadCrowds(ref Reader reader, int slots)
     {
         CrowdState state = crowds.State;
         state.Turn = reader.Int64();
@@ -183,7 +198,7 @@ public sealed partial class IslandEngine
         for (int left = reader.Int32(); left > 0; left--)
             state.Wishes.Add(new Wish(new PeerHandle(reader.Int32(), reader.UInt32()), reader.Int64(), reader.Int64(), reader.Int64()));
         ReadLarge(ref reader);
-        state.Uneasy = new bool[peers.SlotCount];
+        state.Uneasy = new bool[slots];
         for (int left = reader.Int32(); left > 0; left--)
         {
             int slot = reader.Int32();
@@ -212,7 +227,8 @@ public sealed partial class IslandEngine
         }
     }
 
-    private void ReadState(ref Reader reader, int version)
+    /// <summary>Reads who is there and where; returns how many slots there are.</summary>
+    private int ReadPeers(ref Reader reader)
     {
         flushes = reader.Int64();
         world.LastId = reader.Int64();
@@ -220,8 +236,6 @@ public sealed partial class IslandEngine
         int slots = reader.Int32();
         if (slots < 0 || slots > reader.Left / sizeof(uint))
             throw new FormatException("The saved state is cut short.");
-        world.EnsureCapacity(slots);
-        world.Map.EnsureSlots(slots);
         for (int slot = 0; slot < slots; slot++)
         {
             uint state = reader.UInt32();
@@ -233,11 +247,20 @@ public sealed partial class IslandEngine
             var position = new Position(reader.Single(), reader.Single(), reader.Single());
             if (!position.IsFinite)
                 throw new FormatException("The saved state has a peer without a place.");
-            peers.Restore(slot, state >> 1, position, reader.Int64(), reader.Int64());
+            long preference = reader.Int64(), addOrder = reader.Int64();
+            peers.Restore(slot, state >> 1, position, preference, addOrder);
+            // Somebody may have been added while the state was being saved.
+            addCounter = Math.Max(addCounter, addOrder);
         }
         peers.AddCounter = addCounter;
-        ReadIslands(ref reader, slots, version);
-        // Trees and circles are not saved: the first flush of everything draws them. Until then newcomers must find who is there.
+        return slots;
+    }
+
+    /// <summary>
+    /// Trees and circles are not saved: the first flush of everything draws them. Until then newcomers must find who is there.
+    /// </summary>
+    private void AwaitFirstFlush(int slots)
+    {
         doubtEverything = true;
         neighbours.Prepare(world, Options);
         for (int index = 0; index < world.IslandTop; index++)
@@ -251,6 +274,8 @@ public sealed partial class IslandEngine
 
     private void ReadIslands(ref Reader reader, int slots, int version)
     {
+        world.EnsureCapacity(slots);
+        world.Map.EnsureSlots(slots);
         int islands = reader.Int32();
         for (int i = 0; i < islands; i++)
         {
@@ -299,6 +324,8 @@ public sealed partial class IslandEngine
         public void Single(float value) => UInt32(BitConverter.SingleToUInt32Bits(value));
 
         public void Double(double value) => Int64(BitConverter.DoubleToInt64Bits(value));
+
+        public void Bytes(ReadOnlySpan<byte> bytes) => destination.Write(bytes);
     }
 
     private ref struct Reader(ReadOnlySpan<byte> bytes)
@@ -306,6 +333,8 @@ public sealed partial class IslandEngine
         private ReadOnlySpan<byte> rest = bytes;
 
         public readonly int Left => rest.Length;
+
+        public readonly ReadOnlySpan<byte> Rest => rest;
 
         public uint UInt32() => BinaryPrimitives.ReadUInt32LittleEndian(Take(sizeof(uint)));
 

@@ -34,12 +34,17 @@ public sealed partial class IslandEngine : IDisposable
     private readonly BodyOrder order;
     private readonly Pool<int> removed = new();
     private readonly Pool<int> byAge = new();
+    private readonly Pool<int> uneasy = new();
+    private readonly System.Buffers.ArrayBufferWriter<byte> crowdBytes = new();
     private readonly Pool<long> ages = new();
     private readonly Pool<IslandChange> changes = new();
     private IslandOptions options;
     private IslandOptions? flushedWith;
     private bool doubtEverything;
     private bool manyArrived;
+
+    /// <summary>True when the last flush has changed what the policy for crowds remembers.</summary>
+    private bool sortedCrowds;
 
     /// <summary>True while a flush runs, and for ever when one has thrown, as it does when memory runs out.</summary>
     private bool broken;
@@ -93,9 +98,12 @@ public sealed partial class IslandEngine : IDisposable
     /// <param name="position">Where it is; must be finite.</param>
     /// <param name="preferred">The island it would like to be in, if that one is near and has room.</param>
     /// <exception cref="ArgumentException">The position is not finite.</exception>
+    /// <exception cref="InvalidOperationException">The engine follows another (<see cref="Follow"/>), which says who is added.</exception>
     public PeerHandle Add(in Position position, IslandId preferred = default)
     {
         ObjectDisposedException.ThrowIf(disposed, this);
+        if (IsFollowing)
+            throw Following();
         if (!position.IsFinite)
             throw new ArgumentException($"{position} is not finite; a peer needs a place in the world.", nameof(position));
         return peers.Add(position, preferred.Value);
@@ -115,7 +123,8 @@ public sealed partial class IslandEngine : IDisposable
 
     /// <summary>Removes a peer and forgets what was announced to it; its handle is refused from now on. Lock-free; exactly one of several callers gets true.</summary>
     /// <returns>False when the handle names no present peer.</returns>
-    public bool Remove(PeerHandle peer) => peers.Remove(peer);
+    /// <exception cref="InvalidOperationException">The engine follows another (<see cref="Follow"/>), which says who is removed.</exception>
+    public bool Remove(PeerHandle peer) => IsFollowing ? throw Following() : peers.Remove(peer);
 
     /// <summary>
     /// Turns everything reported so far into islands. One thread at a time. In the steady state nothing is allocated, and the cost follows what
@@ -183,6 +192,8 @@ public sealed partial class IslandEngine : IDisposable
     private void Enter()
     {
         ObjectDisposedException.ThrowIf(disposed, this);
+        if (IsFollowing)
+            throw Following();
         if (Interlocked.Exchange(ref flushing, 1) != 0)
             throw new InvalidOperationException("A flush is running already. Flush from one thread at a time.");
         if (!broken)

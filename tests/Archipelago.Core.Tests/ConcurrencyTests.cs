@@ -3,6 +3,8 @@ using Archipelago.Core.Internals;
 namespace Archipelago.Core.Tests;
 
 /// <summary>Interleavings that are forced, not hoped for, and a soak that is audited at its end.</summary>
+/// <remarks>A slot that was given up serves again once nobody in the process is inside a report, so two loads at once would be in each other's way.</remarks>
+[Collection("Heavy producers")]
 public class ConcurrencyTests
 {
 #if DEBUG

@@ -359,6 +359,53 @@ internal sealed class PeerTable
         Recycle(slot);
     }
 
+    // ---- following another table: one thread, while producers report ----
+
+    /// <summary>Puts a peer into a slot that nobody has. It becomes visible to producers whole.</summary>
+    public void Place(int slot, uint generation, in Position position, long preference, long addOrder)
+    {
+        AwaitReports();
+        Chunk chunk = Reserve(slot);
+        int i = slot & ChunkMask;
+        chunk.Slots[i].Y = position.Y;
+        chunk.Slots[i].Xz = PackXz(position.X, position.Z);
+        SetPreference(chunk, i, preference);
+        chunk.AddOrder[i] = addOrder;
+        Volatile.Write(ref chunk.Slots[i].State, (generation << 2) | Alive);
+    }
+
+    /// <summary>Takes a peer out of its slot, which stays empty until <see cref="Place"/> or <see cref="EndFollowing"/>.</summary>
+    public void Displace(int slot)
+    {
+        Volatile.Write(ref ChunkOf(slot).Slots[slot & ChunkMask].State, (Generation(slot) << 2) | Removed);
+        hasDisplaced = true;
+    }
+
+    /// <summary>From now on <see cref="Add"/> hands out all empty slots.</summary>
+    public void EndFollowing()
+    {
+        AwaitReports();
+        freeHead = Pack(-1, 0);
+        for (int slot = SlotCount - 1; slot >= 0; slot--)
+            if (!IsAlive(slot))
+                Recycle(slot);
+    }
+
+    /// <summary>A report that is on its way to somebody who was displaced must not end up with whoever is placed after. Reports are wait-free, so there is next to nothing to wait for.</summary>
+    private void AwaitReports()
+    {
+        if (!hasDisplaced)
+            return;
+        Producers.Observe(insideReport);
+        for (var wait = new SpinWait(); !Producers.HaveLeft(insideReport); wait.SpinOnce())
+            continue;
+        hasDisplaced = false;
+    }
+
+    private bool hasDisplaced;
+
+    // ---- both ----
+
     /// <summary>Puts a restored peer on the list of newcomers.</summary>
     public void AwaitFlush(int slot) => Push(ref pendingHead, ChunkOf(slot).NextPending, slot);
 
