@@ -84,10 +84,11 @@ public sealed partial class IslandEngine
     /// Takes over what one flush of the followed engine did. One thread at a time; reports may go on meanwhile.
     /// </summary>
     /// <param name="delta">What <see cref="SaveDelta"/> wrote.</param>
+    /// <param name="told">Receives the changes that the other's flush has returned, but for their causes; null when nobody wants them.</param>
     /// <returns>False, and nothing is changed, when this is not the flush that comes next: one was missed, or it has been here before.</returns>
     /// <exception cref="FormatException">The bytes are no delta, or of a version that this one does not read, or it does not fit; nothing is changed.</exception>
     /// <exception cref="InvalidOperationException">This engine does not follow another.</exception>
-    public bool TryApplyDelta(ReadOnlySpan<byte> delta)
+    public bool TryApplyDelta(ReadOnlySpan<byte> delta, ICollection<IslandChange>? told = null)
     {
         Followed of = followed ?? throw new InvalidOperationException("This engine does not follow another; make one that does by Follow.");
         var reader = new Reader(delta);
@@ -107,7 +108,7 @@ public sealed partial class IslandEngine
             throw new FormatException("The delta is cut short.");
         // All of it is looked at before any of it is taken: half of a delta would be worse than none.
         Check(reader, of, gone, added, changed, lastId);
-        Apply(ref reader, of, gone, added, changed);
+        Apply(ref reader, of, gone, added, changed, told);
         if (crowdBytes > 0)
             of.Crowds = reader.Rest.ToArray();
         of.Turn = turn;
@@ -271,7 +272,7 @@ public sealed partial class IslandEngine
 
     private static FormatException DoesNotFit() => new("The delta does not fit what was followed so far.");
 
-    private void Apply(ref Reader reader, Followed of, int gone, int added, int changed)
+    private void Apply(ref Reader reader, Followed of, int gone, int added, int changed, ICollection<IslandChange>? told)
     {
         for (; gone > 0; gone--)
         {
@@ -292,12 +293,15 @@ public sealed partial class IslandEngine
             of.Leave(slot);
             peers.Place(slot, generation, at, preference, order);
             of.Enter(slot, id, reader.Int32());
+            told?.Add(new IslandChange(new PeerHandle(slot, generation), IslandId.None, new IslandId(id), IslandChangeCause.Newcomer));
         }
         for (; changed > 0; changed--)
         {
             int slot = reader.Int32();
+            long from = of.Islands[slot], to = reader.Int64();
             of.Leave(slot);
-            of.Enter(slot, reader.Int64(), reader.Int32());
+            of.Enter(slot, to, reader.Int32());
+            told?.Add(new IslandChange(new PeerHandle(slot, peers.Generation(slot)), new IslandId(from), new IslandId(to), IslandChangeCause.Merge));
         }
     }
 

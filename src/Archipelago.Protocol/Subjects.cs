@@ -58,6 +58,31 @@ public static class Subjects
     /// <summary>What the Service's flushes did, after each of everybody, payload <c>FlushReport</c>. A subject of our own, for those who watch.</summary>
     public const string FlushReport = "engine.flush_report";
 
+    /// <summary>Who leads of several Services, told by the one that does: as soon as it does, and every second; payload <c>LeaderStatus</c>. A subject of our own.</summary>
+    public const string Leader = "engine.leader";
+
+    /// <summary>How far each standby is, told by itself every second, payload <c>StandbyStatus</c>. A subject of our own.</summary>
+    public const string Standby = "engine.standby";
+
+    /// <summary>What the leader's flushes did, for standbys: a binary form of our own (<c>docs/protocol.md</c>).</summary>
+    public const string Replica = "engine.replica";
+
+    /// <summary>A standby asks the leader for a snapshot; payload: its node, in UTF-8.</summary>
+    public const string ReplicaJoin = "engine.replica.join";
+
+    /// <summary>The subject on which one standby gets its snapshot.</summary>
+    /// <param name="node">The standby.</param>
+    public static string ReplicaOf(string node) => $"engine.replica.to.{node}";
+
+    /// <summary>
+    /// The header, beside the payload, that says in which term (<c>LeaderStatus</c>) a Service that has standbys published a message. Who has heard of a later term drops it; see
+    /// <see cref="TermFence"/>.
+    /// </summary>
+    public const string TermHeader = "Archipelago-Term";
+
+    /// <summary><see cref="TermHeader"/> in UTF-8.</summary>
+    public static ReadOnlySpan<byte> TermHeaderUtf8 => "Archipelago-Term"u8;
+
     /// <summary>That the Service lives, and how many peers it knows, payload <c>ServiceDiscoveryMessage</c>.</summary>
     public const string Discovery = "engine.discovery";
 
