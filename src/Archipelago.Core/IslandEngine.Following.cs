@@ -85,10 +85,11 @@ public sealed partial class IslandEngine
     /// </summary>
     /// <param name="delta">What <see cref="SaveDelta"/> wrote.</param>
     /// <param name="told">Receives the changes that the other's flush has returned, but for their causes; null when nobody wants them.</param>
+    /// <param name="gone">Receives those who have left since the flush before; null when nobody wants them.</param>
     /// <returns>False, and nothing is changed, when this is not the flush that comes next: one was missed, or it has been here before.</returns>
     /// <exception cref="FormatException">The bytes are no delta, or of a version that this one does not read, or it does not fit; nothing is changed.</exception>
     /// <exception cref="InvalidOperationException">This engine does not follow another.</exception>
-    public bool TryApplyDelta(ReadOnlySpan<byte> delta, ICollection<IslandChange>? told = null)
+    public bool TryApplyDelta(ReadOnlySpan<byte> delta, ICollection<IslandChange>? told = null, ICollection<PeerHandle>? gone = null)
     {
         Followed of = followed ?? throw new InvalidOperationException("This engine does not follow another; make one that does by Follow.");
         var reader = new Reader(delta);
@@ -101,14 +102,16 @@ public sealed partial class IslandEngine
         if (flush != flushes + 1)
             return false;
         long lastId = reader.Int64(), addCounter = reader.Int64(), turn = reader.Int64();
-        int gone = reader.Int32(), added = reader.Int32(), changed = reader.Int32(), crowdBytes = reader.Int32();
+        int left = reader.Int32(), added = reader.Int32(), changed = reader.Int32(), crowdBytes = reader.Int32();
         reader.Int64(); // spare
-        if (gone < 0 || added < 0 || changed < 0 || crowdBytes < 0
-            || reader.Left != ((long)gone * sizeof(int)) + ((long)added * AddedLength) + ((long)changed * ChangeLength) + crowdBytes)
+        if (left < 0 || added < 0 || changed < 0 || crowdBytes < 0
+            || reader.Left != ((long)left * sizeof(int)) + ((long)added * AddedLength) + ((long)changed * ChangeLength) + crowdBytes)
             throw new FormatException("The delta is cut short.");
         // All of it is looked at before any of it is taken: half of a delta would be worse than none.
-        Check(reader, of, gone, added, changed, lastId);
-        Apply(ref reader, of, gone, added, changed, told);
+        Check(reader, of, left, added, changed, lastId);
+        for (; left > 0; left--)
+            Release(of, reader.Int32(), gone);
+        Apply(ref reader, of, added, changed, told);
         if (crowdBytes > 0)
             of.Crowds = reader.Rest.ToArray();
         of.Turn = turn;
@@ -123,19 +126,16 @@ public sealed partial class IslandEngine
     /// Ends following: from here on this engine adds, removes and groups by itself, where the other was at the last delta, with everybody where they were last
     /// reported. One thread, while nobody reports; the first flush costs as much as that of a restored engine.
     /// </summary>
-    /// <param name="spareIds">Numbers of islands that are left out, for those that the other may have made and told of unheard.</param>
     /// <exception cref="InvalidOperationException">This engine does not follow another.</exception>
-    public void Lead(long spareIds)
+    public void Lead()
     {
         Followed of = followed ?? throw new InvalidOperationException("This engine leads already.");
-        ArgumentOutOfRangeException.ThrowIfNegative(spareIds);
         peers.EndFollowing();
         int slots = peers.SlotCount;
         world.EnsureCapacity(of.PeerCount);
         world.Map.EnsureSlots(slots);
         Gather(of, slots);
         world.EndRestoring();
-        world.LastId += spareIds;
         AwaitFirstFlush(slots);
         var reader = new Reader(of.Crowds);
         ReadCrowds(ref reader, slots);
@@ -144,6 +144,19 @@ public sealed partial class IslandEngine
         for (int index = 0; index < world.IslandTop; index++)
             world.NoteSize(index);
         Volatile.Write(ref followed, null);
+    }
+
+    /// <summary>
+    /// Leaves out so many numbers of islands: for one who takes the place of an engine that may have made islands, and told of them, since it was last heard. Between flushes.
+    /// </summary>
+    /// <param name="count">How many, at least as many as that one can have made.</param>
+    /// <exception cref="InvalidOperationException">A flush is running, or this engine follows another.</exception>
+    public void SkipIds(long count)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(count);
+        Enter();
+        world.LastId += count;
+        Volatile.Write(ref flushing, 0);
     }
 
     private static InvalidOperationException Following() => new("This engine follows another, which adds, removes and groups; call Lead to take its place.");
@@ -272,17 +285,18 @@ public sealed partial class IslandEngine
 
     private static FormatException DoesNotFit() => new("The delta does not fit what was followed so far.");
 
-    private void Apply(ref Reader reader, Followed of, int gone, int added, int changed, ICollection<IslandChange>? told)
+    private void Release(Followed of, int slot, ICollection<PeerHandle>? gone)
     {
-        for (; gone > 0; gone--)
-        {
-            int slot = reader.Int32();
-            // One that came and left between two flushes was never spoken of.
-            if (of.IslandOf(slot) == 0)
-                continue;
-            of.Leave(slot);
-            peers.Displace(slot);
-        }
+        // One that came and left between two flushes was never spoken of.
+        if (of.IslandOf(slot) == 0)
+            return;
+        of.Leave(slot);
+        peers.Displace(slot);
+        gone?.Add(new PeerHandle(slot, peers.Generation(slot)));
+    }
+
+    private void Apply(ref Reader reader, Followed of, int added, int changed, ICollection<IslandChange>? told)
+    {
         for (; added > 0; added--)
         {
             int slot = reader.Int32();

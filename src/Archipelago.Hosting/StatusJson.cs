@@ -14,11 +14,19 @@ public static class StatusJson
         ArgumentNullException.ThrowIfNull(json);
         ArgumentNullException.ThrowIfNull(context);
         json.WriteStartObject();
-        json.WriteString("version", context.Build.Version);
-        json.WriteNumber("currentTime", context.Clock.GetUtcNow().ToUnixTimeMilliseconds());
-        json.WriteString("commitHash", context.Build.CommitHash ?? "");
+        WriteBuild(json, context);
         if (userCount is { } count)
             json.WriteNumber("userCount", count);
         json.WriteEndObject();
+    }
+
+    /// <summary>Writes the same into an object that the caller has begun.</summary>
+    public static void WriteBuild(Utf8JsonWriter json, HostContext context)
+    {
+        ArgumentNullException.ThrowIfNull(json);
+        ArgumentNullException.ThrowIfNull(context);
+        json.WriteString("version", context.Build.Version);
+        json.WriteNumber("currentTime", context.Clock.GetUtcNow().ToUnixTimeMilliseconds());
+        json.WriteString("commitHash", context.Build.CommitHash ?? "");
     }
 }

@@ -2,21 +2,61 @@ using System.Diagnostics;
 using Archipelago.Core;
 using Archipelago.Messaging;
 using Archipelago.Protocol;
+using Archipelago.Service.Election;
+using Archipelago.Service.Replication;
 
 namespace Archipelago.Service;
 
-/// <summary>The Service's beats: at each period the silent leave, everybody is regrouped and everything is told; in between, often, newcomers are placed.</summary>
+/// <summary>
+/// The Service's beats: at each period the silent leave, everybody is regrouped and everything is told; in between, often, newcomers are placed. While another Service leads it follows
+/// that one instead, so as to take its place.
+/// </summary>
 internal sealed partial class FlushLoop(
-    IslandEngine engine, Intake intake, SilenceWatch silence, PeerDirectory peers, IslandNames names, IslandPublisher publisher, FlushStatistics statistics, ActivitySource activities, IMessageBus bus, ServiceOptions options, TimeProvider clock,
-    ILogger<FlushLoop> log) : BackgroundService
+    Worlds worlds, Intake intake, Arrivals arrivals, IslandPublisher publisher, Leadership leadership, Replicator replicator, Discovery discovery, FlushStatistics statistics, ActivitySource activities,
+    IMessageBus bus, ServiceOptions options, TimeProvider clock, ILogger<FlushLoop> log) : BackgroundService
 {
+    /// <summary>
+    /// Numbers that whoever takes over leaves out, for each term that has begun since its world was the leader's: more than a leader can have made islands without a standby having heard of it.
+    /// </summary>
+    private const long SpareIds = 36 * 36 * 36 * 36;
+
+    /// <summary>How often a Service that may have to take over looks whether it has to.</summary>
+    private static readonly TimeSpan Watch = TimeSpan.FromMilliseconds(25);
+
+    /// <summary>How long a leader that leaves waits for its successor to be level, and then to lead.</summary>
+    private static readonly TimeSpan HandOverLimit = TimeSpan.FromSeconds(1);
+
     private readonly List<IDisposable> subscriptions = [];
     private readonly List<IslandChange> untold = [];
     private readonly List<Peer> departed = [];
     private long lastCycle;
+    private long toldUpTo;
+
+    /// <summary>The term in which it led last; 0 for none, or alone.</summary>
+    private long ledTerm;
+    private bool leads;
 
     /// <summary>Islands after the last flush.</summary>
     public int IslandCount { get; private set; }
+
+    /// <summary>Times that it has come to lead with the islands of the leader before, and with none.</summary>
+    public (int Warm, int Cold) Takeovers { get; private set; }
+
+    /// <summary>What a beat is about to do; for tests, which end a Service there.</summary>
+    internal enum Phase
+    {
+        Begun,
+        Flushed,
+        Replicated,
+        Telling,
+        Told,
+        Done,
+    }
+
+    /// <summary>Called in each phase of a beat; for tests.</summary>
+    internal Func<Phase, Task>? PhaseHook { get; set; }
+
+    private Task EnterAsync(Phase phase) => PhaseHook?.Invoke(phase) ?? Task.CompletedTask;
 
     public override Task StartAsync(CancellationToken cancellationToken)
     {
@@ -24,15 +64,75 @@ internal sealed partial class FlushLoop(
         subscriptions.Add(bus.Subscribe(Subjects.AllDisconnects, intake.OnDisconnect));
         subscriptions.Add(bus.Subscribe(Subjects.AllConnects, intake.OnConnect));
         subscriptions.Add(bus.Subscribe(Subjects.AllAsks, intake.OnAsk));
+        leads = leadership.Role == Role.Alone;
+        if (!leads)
+            JoinOthers();
         return base.StartAsync(cancellationToken);
+    }
+
+    private void JoinOthers()
+    {
+        worlds.Follower = NewFollower();
+        subscriptions.Add(bus.Subscribe(Subjects.Leader, OnLeader));
+        subscriptions.Add(bus.Subscribe(Subjects.Standby, replicator.OnStandby));
+        subscriptions.Add(bus.Subscribe(Subjects.ReplicaJoin, replicator.OnJoin));
+        subscriptions.Add(bus.Subscribe(Subjects.Replica, message => worlds.Follower?.OnReplica(message)));
+        subscriptions.Add(bus.Subscribe(Subjects.ReplicaOf(leadership.Node), message => worlds.Follower?.OnSnapshot(message)));
+    }
+
+    private Follower NewFollower() => new(bus, worlds, arrivals, leadership.Node, options.HeartbeatLifetime, clock, log);
+
+    private void OnLeader(BusMessage message)
+    {
+        if (!ClientFrames.TryParse(LeaderStatus.Parser, message.Payload, out LeaderStatus? status))
+            return;
+        leadership.Hear(status.Term);
+        if (status.Successor == leadership.Node)
+            leadership.Nudge();
     }
 
     public override async Task StopAsync(CancellationToken cancellationToken)
     {
-        subscriptions.ForEach(s => s.Dispose());
         await base.StopAsync(cancellationToken);
-        if (options.StateFile is { } path)
+        // While it hands over it goes on listening: what comes is heard by both.
+        bool handedOver = leads && leadership.Role == Role.Leader && await HandOverAsync(cancellationToken);
+        subscriptions.ForEach(s => s.Dispose());
+        if (leads && !handedOver && options.StateFile is { } path)
             Save(path);
+    }
+
+    /// <summary>Tells what there is to tell, waits until the successor knows it, and lets it lead.</summary>
+    private async Task<bool> HandOverAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            await PlaceNewcomersAsync(cancellationToken);
+            if (replicator.Successor is not { } successor)
+            {
+                await leadership.HandOverAsync("", cancellationToken);
+                return false;
+            }
+            await UntilAsync(() => replicator.IsLevel(successor), cancellationToken);
+            bool handed = await leadership.HandOverAsync(successor, cancellationToken);
+            LeaderStatus farewell = replicator.Describe();
+            farewell.Successor = successor;
+            await bus.PublishAsync(Subjects.Leader, Google.Protobuf.MessageExtensions.ToByteArray(farewell), WhenDisconnected.Drop, cancellationToken, leadership.Now.Headers);
+            if (handed)
+                await UntilAsync(() => leadership.LatestTerm > ledTerm, cancellationToken);
+            LogHandedOver(log, successor);
+            return handed;
+        }
+        catch (OperationCanceledException)
+        {
+            return false;
+        }
+    }
+
+    private async Task UntilAsync(Func<bool> isSo, CancellationToken cancellationToken)
+    {
+        long start = clock.GetTimestamp();
+        while (!isSo() && clock.GetElapsedTime(start) < HandOverLimit)
+            await Task.Delay(TimeSpan.FromMilliseconds(5), clock, cancellationToken);
     }
 
     private void Save(string path)
@@ -40,8 +140,8 @@ internal sealed partial class FlushLoop(
         try
         {
             var saved = new System.Buffers.ArrayBufferWriter<byte>();
-            engine.Save(saved);
-            new SavedState(names.Prefix, saved.WrittenSpan.ToArray(), peers.ToList()).Write(path);
+            worlds.Now.Engine.Save(saved);
+            new SavedState(worlds.Now.Names.Prefix, saved.WrittenSpan.ToArray(), worlds.Now.Peers.ToList()).Write(path);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or InvalidOperationException)
         {
@@ -52,6 +152,15 @@ internal sealed partial class FlushLoop(
     [LoggerMessage(Level = LogLevel.Error, Message = "The state could not be saved to {Path}; the next start places everybody anew.")]
     private static partial void LogNotSaved(ILogger log, string path, Exception e);
 
+    [LoggerMessage(Level = LogLevel.Information, Message = "Handed over to {Successor}.")]
+    private static partial void LogHandedOver(ILogger log, string successor);
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "Took over in term {Term} with {Peers} peers; {Untold} changes are told again, {Strangers} newcomers placed.")]
+    private static partial void LogTookOver(ILogger log, long term, int peers, int untold, int strangers);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Leads in term {Term} without the islands of the leader before: {Strangers} people are placed anew.")]
+    private static partial void LogTookOverCold(ILogger log, long term, int strangers);
+
     /// <summary>One beat: the silent leave, everybody is regrouped, and everything is told.</summary>
     public async Task CycleAsync(CancellationToken cancellationToken)
     {
@@ -59,51 +168,157 @@ internal sealed partial class FlushLoop(
         lastCycle = clock.GetTimestamp();
         statistics.Probe();
         departed.Clear();
+        await EnterAsync(Phase.Begun);
         statistics.Begin();
-        silence.RemoveSilent(options.HeartbeatLifetime, departed);
+        worlds.Now.Silence.RemoveSilent(options.HeartbeatLifetime, departed);
         statistics.CountLeft(departed.Count);
         statistics.End(Stage.Silence);
         statistics.Begin();
-        Flush(newcomersOnly: false);
-        engine.PublishSnapshot();
+        ValueTask replicated = Flush(newcomersOnly: false, cancellationToken);
+        worlds.Now.Engine.PublishSnapshot();
         statistics.End(Stage.Flush);
         statistics.Begin();
-        // What the bus refuses to take now is not lost: the engine counts it as told, so it is told again by us.
-        await publisher.PublishChangesAsync(untold, cancellationToken);
+        await EnterAsync(Phase.Flushed);
+        await replicated;
+        await TellAsync(cancellationToken);
         await publisher.PublishDeparturesAsync(departed, cancellationToken);
         statistics.End(Stage.Changes);
-        using IslandSnapshot snapshot = engine.AcquireSnapshot();
+        using IslandSnapshot snapshot = worlds.Now.Engine.AcquireSnapshot();
         statistics.Begin();
         await publisher.PublishIslandsAsync(snapshot, cancellationToken);
         statistics.End(Stage.Islands);
         statistics.Count(snapshot);
         await publisher.PublishReportAsync(statistics.Report(snapshot), cancellationToken);
         activity?.SetTag("flush", snapshot.Flush).SetTag("peers", snapshot.Members.Length).SetTag("islands", snapshot.Islands.Length);
+        await EnterAsync(Phase.Done);
+    }
+
+    /// <summary>Tells everybody who has another island. What the bus refuses to take now is not lost: the engine counts it as told, so it is told again by us.</summary>
+    private async Task TellAsync(CancellationToken cancellationToken)
+    {
+        await EnterAsync(Phase.Replicated);
+        bool any = untold.Count > 0;
+        if (PhaseHook is not null && any)
+        {
+            // One of them alone, so that a test can end the Service between two.
+            List<IslandChange> first = [untold[0]];
+            untold.RemoveAt(0);
+            await publisher.PublishChangesAsync(first, cancellationToken);
+            untold.InsertRange(0, first);
+            await EnterAsync(Phase.Telling);
+        }
+        await publisher.PublishChangesAsync(untold, cancellationToken);
+        if (untold.Count > 0)
+            return;
+        toldUpTo = worlds.Now.Engine.FlushCount;
+        await EnterAsync(Phase.Told);
+        if (any)
+            await replicator.PublishToldAsync(toldUpTo, cancellationToken);
     }
 
     /// <summary>Between beats: newcomers get an island, and nobody else moves.</summary>
-    public Task PlaceNewcomersAsync(CancellationToken cancellationToken)
+    public async Task PlaceNewcomersAsync(CancellationToken cancellationToken)
     {
-        bool hasNewcomers = engine.HasNewcomers;
+        bool hasNewcomers = worlds.Now.Engine.HasNewcomers;
         statistics.Begin();
-        Flush(newcomersOnly: true);
+        ValueTask replicated = Flush(newcomersOnly: true, cancellationToken);
         if (hasNewcomers)
             statistics.EndNewcomerFlush();
-        return publisher.PublishChangesAsync(untold, cancellationToken);
+        await replicated;
+        await TellAsync(cancellationToken);
     }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        bool prompt = options.NewcomerPeriod > TimeSpan.Zero && options.NewcomerPeriod < options.FlushPeriod;
-        using var timer = new PeriodicTimer(prompt ? options.NewcomerPeriod : options.FlushPeriod, clock);
-        await GuardedAsync(CycleAsync, stoppingToken);
-        while (await timer.WaitForNextTickAsync(stoppingToken))
+        TimeSpan period = options.PlacesPromptly ? options.NewcomerPeriod : options.FlushPeriod;
+        using var timer = new PeriodicTimer(leads || period < Watch ? period : Watch, clock);
+        // The first beat does not wait for its time.
+        lastCycle = clock.GetTimestamp() - (long)(options.FlushPeriod.TotalSeconds * clock.TimestampFrequency);
+        do
+            await GuardedAsync(TickAsync, stoppingToken);
+        while (await timer.WaitForNextTickAsync(stoppingToken));
+    }
+
+    private async Task TickAsync(CancellationToken cancellationToken)
+    {
+        switch (leadership.Role)
         {
-            if (!prompt || clock.GetElapsedTime(lastCycle) >= options.FlushPeriod)
-                await GuardedAsync(CycleAsync, stoppingToken);
-            else if (engine.HasNewcomers || untold.Count > 0 || intake.HasAsks)
-                await GuardedAsync(PlaceNewcomersAsync, stoppingToken);
+            case Role.Deciding or Role.Standby:
+                if (leads)
+                    StepDown();
+                await worlds.Follower!.PumpAsync(cancellationToken);
+                leadership.IsReady = worlds.Follower.IsLevel;
+                return;
+            case Role.Leader when !leadership.MaySpeak:
+                // It does not know whether it leads: it listens, moves nobody and says nothing.
+                return;
+            case Role.Leader when !leads || ledTerm != leadership.Now.Term:
+                if (leads)
+                    StepDown();
+                await TakeOverAsync(cancellationToken);
+                break;
+            case Role.Alone when !leads:
+                Inherit();
+                await discovery.TellAsync(cancellationToken);
+                break;
         }
+        await replicator.AnswerJoinsAsync(cancellationToken);
+        await replicator.PublishStatusAsync(atOnce: false, cancellationToken);
+        if (clock.GetElapsedTime(lastCycle) >= options.FlushPeriod)
+            await CycleAsync(cancellationToken);
+        else if (options.PlacesPromptly && (worlds.Now.Engine.HasNewcomers || untold.Count > 0 || intake.HasAsks))
+            await PlaceNewcomersAsync(cancellationToken);
+    }
+
+    /// <summary>Goes on where the leader before has ended.</summary>
+    private async Task TakeOverAsync(CancellationToken cancellationToken)
+    {
+        // First of all, so that nothing of the one before counts any more.
+        await replicator.PublishStatusAsync(atOnce: true, cancellationToken);
+        // The bus answers behind all that it has for us, so what the one before has told standbys is here.
+        using (var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken))
+        {
+            limit.CancelAfter(HandOverLimit);
+            await bus.FlushAsync(limit.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+        long term = leadership.Now.Term;
+        (bool isWarm, int strangers) = Inherit();
+        worlds.Now.Engine.SkipIds(SpareIds * (isWarm || ledTerm == 0 ? 1 : term - ledTerm));
+        Takeovers = isWarm ? (Takeovers.Warm + 1, Takeovers.Cold) : (Takeovers.Warm, Takeovers.Cold + 1);
+        ledTerm = term;
+        if (isWarm)
+            LogTookOver(log, term, worlds.Now.Peers.Count, untold.Count, strangers);
+        else if (leadership.Now.Cause != "first")
+            LogTookOverCold(log, term, strangers);
+        await discovery.TellAsync(cancellationToken);
+        // What the other may have told half of, and newcomers, at once; a beat when it is time for one.
+        await PlaceNewcomersAsync(cancellationToken);
+    }
+
+    private (bool IsWarm, int Strangers) Inherit()
+    {
+        Follower following = worlds.Follower!;
+        Inheritance inherited = following.TakeOver(world =>
+        {
+            worlds.Now = world;
+            worlds.Follower = null;
+        });
+        untold.Clear();
+        untold.AddRange(inherited.Untold);
+        replicator.Reset();
+        leads = true;
+        toldUpTo = 0;
+        foreach (Stranger stranger in inherited.Strangers)
+            intake.Accept(stranger);
+        return (inherited.IsWarm, inherited.Strangers.Count);
+    }
+
+    /// <summary>Another leads: what was made here since is void, and is kept only for want of better.</summary>
+    private void StepDown()
+    {
+        leads = false;
+        untold.Clear();
+        worlds.Follower = NewFollower();
     }
 
     private async Task GuardedAsync(Func<CancellationToken, Task> act, CancellationToken cancellationToken)
@@ -119,14 +334,18 @@ internal sealed partial class FlushLoop(
         }
     }
 
-    private void Flush(bool newcomersOnly)
+    /// <summary>Flushes, and begins to tell standbys what that did.</summary>
+    private ValueTask Flush(bool newcomersOnly, CancellationToken cancellationToken)
     {
         intake.BeginFlush();
+        IslandEngine engine = worlds.Now.Engine;
         FlushResult result = newcomersOnly ? engine.FlushNewcomers() : engine.Flush();
         IslandCount = result.IslandCount;
         statistics.Count(result, newcomersOnly);
         untold.AddRange(result.Changes);
+        ValueTask replicated = replicator.PublishFlushAsync(!newcomersOnly, result.Changes, toldUpTo, cancellationToken);
         intake.Answer(untold);
+        return replicated;
     }
 
     [LoggerMessage(Level = LogLevel.Error, Message = "A flush cycle failed")]

@@ -4,6 +4,8 @@ using Archipelago.Core;
 using Archipelago.Hosting;
 using Archipelago.Messaging;
 using Archipelago.Protocol;
+using Archipelago.Service.Election;
+using Archipelago.Service.Replication;
 
 namespace Archipelago.Service;
 
@@ -18,11 +20,9 @@ internal sealed partial class Intake
     /// <summary>Questions that may wait; each is asked again.</summary>
     private const int MostAsks = 100_000;
 
-    private readonly IslandEngine engine;
-    private readonly PeerDirectory peers;
+    private readonly Worlds worlds;
+    private readonly Leadership leadership;
     private readonly Admission admission;
-    private readonly SilenceWatch silence;
-    private readonly IslandNames names;
     private readonly TimeProvider clock;
     private readonly LogThrottle throttle;
     private readonly ILogger<Intake> log;
@@ -37,15 +37,13 @@ internal sealed partial class Intake
     private long departures;
     private readonly Arrivals arrivals;
 
-    public Intake(IslandEngine engine, PeerDirectory peers, Admission admission, SilenceWatch silence, IslandNames names, TimeProvider clock, LogThrottle throttle, ILogger<Intake> log)
+    public Intake(Worlds worlds, Leadership leadership, Arrivals arrivals, Admission admission, TimeProvider clock, LogThrottle throttle, ILogger<Intake> log)
     {
-        this.engine = engine;
-        this.peers = peers;
+        this.worlds = worlds;
+        this.leadership = leadership;
+        this.arrivals = arrivals;
         this.admission = admission;
-        this.silence = silence;
-        this.names = names;
         this.clock = clock;
-        arrivals = new Arrivals(clock);
         this.throttle = throttle;
         this.log = log;
         admission.Admitted = Add;
@@ -85,22 +83,33 @@ internal sealed partial class Intake
             return;
         }
         Interlocked.Increment(ref heartbeats);
-        IslandId preferred = Preferred(heartbeat.DesiredRoom);
-        if (peers.TryFind(address, out Peer? peer))
-            Update(peer, position, preferred);
+        IslandWorld world = worlds.Now;
+        IslandId preferred = Preferred(world.Names, heartbeat.DesiredRoom);
+        if (worlds.Follower is not { } follower || !follower.OnHeartbeat(address, position, preferred))
+            Accept(world, address, position, preferred);
+    }
+
+    private void Accept(IslandWorld world, ReadOnlySpan<byte> address, in Position position, IslandId preferred)
+    {
+        if (world.Peers.TryFind(address, out Peer? peer))
+            Update(world.Engine, peer, position, preferred);
         else
             admission.Ask(Subjects.Text(address), position, preferred);
     }
 
+    /// <summary>Takes in somebody who was heard while another Service led.</summary>
+    public void Accept(Stranger stranger) => Accept(worlds.Now, Encoding.UTF8.GetBytes(stranger.Address), stranger.Position, stranger.Preferred);
+
     /// <summary>Handles <c>peer.&lt;address&gt;.disconnect</c>; that of a session which is not the address's any more changes nothing.</summary>
     public void OnDisconnect(BusMessage message)
     {
-        if (!Subjects.TryGetPeer(message.Subject, out ReadOnlySpan<byte> token))
+        // Another Service tells here who fell silent, too; one that no longer leads does not count.
+        if (!Subjects.TryGetPeer(message.Subject, out ReadOnlySpan<byte> token) || (TermFence.Read(message.Headers) is var term && term != 0 && term < leadership.LatestTerm))
             return;
         string address = Subjects.Text(token);
         lock (admission.Deciding)
         {
-            if (!arrivals.IsOfEarlier(address, message, peers.TryFind(token, out Peer? peer) ? peer.Session : null))
+            if (!arrivals.IsOfEarlier(address, message, SessionOf(token)))
                 StartAfresh(address);
             else
                 Interlocked.Increment(ref lateDepartures);
@@ -114,7 +123,7 @@ internal sealed partial class Intake
             return;
         string address = Subjects.Text(token);
         lock (admission.Deciding)
-            if (arrivals.TryAnnounce(address, message, peers.TryFind(token, out Peer? peer) ? peer.Session : null))
+            if (arrivals.TryAnnounce(address, message, SessionOf(token)))
                 StartAfresh(address);
     }
 
@@ -124,32 +133,28 @@ internal sealed partial class Intake
     /// <summary>Departures of sessions in whose place there was a newer one already.</summary>
     public long LateDepartures => Interlocked.Read(ref lateDepartures);
 
+    private SessionStamp? SessionOf(ReadOnlySpan<byte> address)
+    {
+        if (worlds.Follower is { } follower)
+            return follower.SessionOf(address);
+        return worlds.Now.Peers.TryFind(address, out Peer? peer) ? peer.Session : null;
+    }
+
     private void StartAfresh(string address)
     {
         admission.Withdraw(address);
-        if (peers.Remove(address))
+        if (worlds.Follower is { } follower && follower.OnEnd(address))
+            return;
+        if (worlds.Now.Peers.Remove(address))
             Interlocked.Increment(ref departures);
-    }
-
-    /// <summary>Takes in the peers of a saved state, as if each had just spoken; returns how many.</summary>
-    public int Resume(IReadOnlyList<(string Address, PeerHandle Handle)> saved)
-    {
-        int resumed = 0;
-        foreach ((string address, PeerHandle handle) in saved)
-        {
-            if (!peers.TryRestore(address, handle, clock.GetTimestamp(), out Peer? peer))
-                continue;
-            silence.Watch(peer);
-            resumed++;
-        }
-        return resumed;
     }
 
     /// <summary>Handles <c>peer.&lt;address&gt;.ask</c>.</summary>
     public void OnAsk(BusMessage message)
     {
-        if (asks.Count >= MostAsks || message.Payload.Length > LongestRoom
-            || !Subjects.TryGetPeer(message.Subject, out ReadOnlySpan<byte> address) || !peers.TryFind(address, out Peer? peer))
+        // While another leads, that one answers; and whoever gets none asks again.
+        if (worlds.Follower is not null || asks.Count >= MostAsks || message.Payload.Length > LongestRoom
+            || !Subjects.TryGetPeer(message.Subject, out ReadOnlySpan<byte> address) || !worlds.Now.Peers.TryFind(address, out Peer? peer))
             return;
         // Its announcement was lost, or came before this Service did.
         if (SessionHeaders.Read(message.Headers) is { } stamp && (peer.Session is not { } known || stamp.CompareTo(known) > 0))
@@ -166,6 +171,7 @@ internal sealed partial class Intake
     /// </summary>
     public void Answer(List<IslandChange> untold)
     {
+        (IslandEngine engine, IslandNames names) = (worlds.Now.Engine, worlds.Now.Names);
         while (asks.TryDequeue(out (Peer Peer, string Heard) ask))
         {
             IslandId now = engine.MembersOf(ask.Peer.Handle).Island;
@@ -181,13 +187,17 @@ internal sealed partial class Intake
 
     private void Add(string address, Position position, IslandId preferred)
     {
-        Peer peer = peers.Add(address, arrivals.Take(address), position, preferred, Interlocked.Read(ref flushes), clock.GetTimestamp(), out bool isNew);
+        IslandWorld world = worlds.Now;
+        // The gatekeeper has answered after another Service has taken the lead.
+        if (worlds.Follower is { } follower && follower.OnHeartbeat(Encoding.UTF8.GetBytes(address), position, preferred))
+            return;
+        Peer peer = world.Peers.Add(address, arrivals.Take(address), position, preferred, Interlocked.Read(ref flushes), clock.GetTimestamp(), out bool isNew);
         if (isNew)
-            silence.Watch(peer);
-        Update(peer, position, preferred);
+            world.Silence.Watch(peer);
+        Update(world.Engine, peer, position, preferred);
     }
 
-    private void Update(Peer peer, in Position position, IslandId preferred)
+    private void Update(IslandEngine engine, Peer peer, in Position position, IslandId preferred)
     {
         Volatile.Write(ref peer.LastSeen, clock.GetTimestamp());
         engine.Move(peer.Handle, position);
@@ -196,7 +206,7 @@ internal sealed partial class Intake
             engine.Prefer(peer.Handle, preferred);
     }
 
-    private IslandId Preferred(ReadOnlySpan<byte> room)
+    private static IslandId Preferred(IslandNames names, ReadOnlySpan<byte> room)
     {
         if (room.IsEmpty)
             return IslandId.None;

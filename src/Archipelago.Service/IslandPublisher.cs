@@ -3,13 +3,14 @@ using Archipelago.Core;
 using Archipelago.Hosting;
 using Archipelago.Messaging;
 using Archipelago.Protocol;
+using Archipelago.Service.Election;
 using Google.Protobuf;
 
 namespace Archipelago.Service;
 
 /// <summary>Tells the bus what a flush did: each changed peer its island and token, and everybody the list of islands.</summary>
 internal sealed partial class IslandPublisher(
-    IMessageBus bus, IslandEngine engine, PeerDirectory peers, LiveKitTokens tokens, IslandNames names, ServiceOptions options, TimeProvider clock, LogThrottle throttle, ILogger<IslandPublisher> log)
+    IMessageBus bus, Worlds worlds, Leadership leadership, LiveKitTokens tokens, ServiceOptions options, TimeProvider clock, LogThrottle throttle, ILogger<IslandPublisher> log)
 {
     private readonly ArrayBufferWriter<byte> members = new();
     private readonly ArrayBufferWriter<byte> connection = new();
@@ -19,8 +20,8 @@ internal sealed partial class IslandPublisher(
     private readonly ArrayBufferWriter<byte> reported = new();
     private readonly ArrayBufferWriter<byte> islandMembers = new();
     private readonly List<Range> parts = [];
-    private readonly byte[] room = new byte[names.MaxLength];
-    private readonly byte[] cameFrom = new byte[names.MaxLength];
+    private byte[] room = [];
+    private byte[] cameFrom = [];
 
     /// <summary>
     /// Publishes one <c>island_changed</c> a change, with all members of the island as of the flush, and takes each from the list. A change whose
@@ -31,13 +32,16 @@ internal sealed partial class IslandPublisher(
         members.ResetWrittenCount();
         membersOf.Clear();
         int told = 0;
+        IslandWorld world = worlds.Now;
+        MakeRoom(world.Names);
         try
         {
-            for (; told < changes.Count; told++)
+            // Who may not speak any more keeps the rest.
+            for (; told < changes.Count && leadership.MaySpeak; told++)
             {
-                if (peers.Find(changes[told].Peer) is not { } peer || !TryEncode(peer, changes[told]))
+                if (world.Peers.Find(changes[told].Peer) is not { } peer || !TryEncode(world, peer, changes[told]))
                     continue;
-                await bus.PublishAsync(peer.FirstSubject ?? peer.ChangeSubject, message.WrittenMemory, WhenDisconnected.Keep, cancellationToken);
+                await bus.PublishAsync(peer.FirstSubject ?? peer.ChangeSubject, message.WrittenMemory, WhenDisconnected.Keep, cancellationToken, leadership.Now.Headers);
                 peer.FirstSubject = null;
             }
         }
@@ -51,7 +55,8 @@ internal sealed partial class IslandPublisher(
     public async Task PublishDeparturesAsync(List<Peer> departed, CancellationToken cancellationToken)
     {
         foreach (Peer peer in departed)
-            await bus.PublishAsync(Subjects.Disconnect(peer.Address), default, WhenDisconnected.Keep, cancellationToken);
+            if (leadership.MaySpeak)
+                await bus.PublishAsync(Subjects.Disconnect(peer.Address), default, WhenDisconnected.Keep, cancellationToken, leadership.Now.Headers);
     }
 
     /// <summary>
@@ -60,17 +65,20 @@ internal sealed partial class IslandPublisher(
     /// </summary>
     public async Task PublishIslandsAsync(IslandSnapshot snapshot, CancellationToken cancellationToken)
     {
-        EncodeIslands(snapshot, bus.MaxPayload);
+        if (!leadership.MaySpeak)
+            return;
+        MakeRoom(worlds.Now.Names);
+        EncodeIslands(worlds.Now, snapshot, bus.MaxPayload - leadership.Now.Headers.Length);
         if (parts.Count == 1)
         {
-            await bus.PublishAsync(Subjects.Islands, status.WrittenMemory, WhenDisconnected.Drop, cancellationToken);
+            await bus.PublishAsync(Subjects.Islands, status.WrittenMemory, WhenDisconnected.Drop, cancellationToken, leadership.Now.Headers);
             return;
         }
         IslandsInParts++;
         if (throttle.ShouldLog(Subjects.Islands, out _))
             LogInParts(log, status.WrittenCount, bus.MaxPayload, parts.Count);
         for (int i = 0; i < parts.Count; i++)
-            await bus.PublishAsync(Subjects.IslandsPart(snapshot.Flush, i, parts.Count), status.WrittenMemory[parts[i]], WhenDisconnected.Drop, cancellationToken);
+            await bus.PublishAsync(Subjects.IslandsPart(snapshot.Flush, i, parts.Count), status.WrittenMemory[parts[i]], WhenDisconnected.Drop, cancellationToken, leadership.Now.Headers);
     }
 
     /// <summary>Tells on a subject of ours what the flushes did.</summary>
@@ -78,7 +86,13 @@ internal sealed partial class IslandPublisher(
     {
         reported.ResetWrittenCount();
         report.WriteTo(reported);
-        return bus.PublishAsync(Subjects.FlushReport, reported.WrittenMemory, WhenDisconnected.Drop, cancellationToken);
+        return leadership.MaySpeak ? bus.PublishAsync(Subjects.FlushReport, reported.WrittenMemory, WhenDisconnected.Drop, cancellationToken, leadership.Now.Headers) : default;
+    }
+
+    private void MakeRoom(IslandNames names)
+    {
+        if (room.Length < names.MaxLength)
+            (room, cameFrom) = (new byte[names.MaxLength], new byte[names.MaxLength]);
     }
 
     /// <summary>Tokens that were made.</summary>
@@ -88,7 +102,7 @@ internal sealed partial class IslandPublisher(
     public long IslandsInParts { get; private set; }
 
     /// <summary>Writes all islands one behind the other, and cuts them into parts of at most so many bytes.</summary>
-    private void EncodeIslands(IslandSnapshot snapshot, int limit)
+    private void EncodeIslands(IslandWorld world, IslandSnapshot snapshot, int limit)
     {
         status.ResetWrittenCount();
         parts.Clear();
@@ -98,9 +112,9 @@ internal sealed partial class IslandPublisher(
             int before = status.WrittenCount;
             islandMembers.ResetWrittenCount();
             foreach (ref readonly IslandMember member in snapshot.MembersOf(island))
-                if (peers.Find(member.Peer) is { } peer)
+                if (world.Peers.Find(member.Peer) is { } peer)
                     IslandStatusWriter.WriteMember(islandMembers, peer.AddressBytes);
-            ReadOnlySpan<byte> id = room.AsSpan(0, names.Format(island.Id.Value, room));
+            ReadOnlySpan<byte> id = room.AsSpan(0, world.Names.Format(island.Id.Value, room));
             IslandStatusWriter.WriteIsland(status, id, islandMembers.WrittenSpan, (uint)options.Islands.MaxIslandSize, (float)island.CenterX, (float)island.CenterZ, island.Radius);
             if (status.WrittenCount - partStart <= limit || before == partStart)
                 continue;
@@ -114,15 +128,15 @@ internal sealed partial class IslandPublisher(
     private static partial void LogInParts(ILogger log, int bytes, int limit, int parts);
 
     /// <summary>Puts the whole message together; false when the peer is not in that island any more.</summary>
-    private bool TryEncode(Peer peer, in IslandChange change)
+    private bool TryEncode(IslandWorld world, Peer peer, in IslandChange change)
     {
-        IslandMembers now = engine.MembersOf(change.Peer);
+        IslandMembers now = world.Engine.MembersOf(change.Peer);
         if (now.Island != change.To)
             return false;
         if (!membersOf.TryGetValue(change.To, out Range range))
-            membersOf[change.To] = range = EncodeMembers(now);
-        ReadOnlySpan<byte> id = room.AsSpan(0, names.Format(change.To.Value, room));
-        ReadOnlySpan<byte> from = change.From.IsNone ? default : cameFrom.AsSpan(0, names.Format(change.From.Value, cameFrom));
+            membersOf[change.To] = range = EncodeMembers(world, now);
+        ReadOnlySpan<byte> id = room.AsSpan(0, world.Names.Format(change.To.Value, room));
+        ReadOnlySpan<byte> from = change.From.IsNone ? default : cameFrom.AsSpan(0, world.Names.Format(change.From.Value, cameFrom));
         connection.ResetWrittenCount();
         Tokens++;
         tokens.Write(connection, id, peer.AddressBytes, clock.GetUtcNow());
@@ -133,11 +147,11 @@ internal sealed partial class IslandPublisher(
     }
 
     /// <summary>The <c>peers</c> field alone, once a flush for all who come to the island.</summary>
-    private Range EncodeMembers(IslandMembers island)
+    private Range EncodeMembers(IslandWorld world, IslandMembers island)
     {
         int start = members.WrittenCount;
         foreach (IslandMember member in island)
-            if (peers.Find(member.Peer) is { } peer)
+            if (world.Peers.Find(member.Peer) is { } peer)
                 IslandChangeWriter.WritePeer(members, peer.AddressBytes, member.Position.X, member.Position.Y, member.Position.Z);
         return start..members.WrittenCount;
     }

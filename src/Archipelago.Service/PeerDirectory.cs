@@ -33,6 +33,12 @@ internal sealed class Peer(string address, PeerHandle handle, long addedAt)
     /// <summary>Notes the session that it has.</summary>
     public void Belong(Arrival? to) => Volatile.Write(ref arrival, to);
 
+    /// <summary>At a standby: it was heard that its session has ended, or another has begun, and the leader has not yet said what becomes of it. Touched under the follower's lock.</summary>
+    public int FlushesSinceEnded { get; set; } = NotEnded;
+
+    /// <summary>No end was heard.</summary>
+    public const int NotEnded = -1;
+
     public PeerHandle Handle => handle;
 
     public long AddedAt => addedAt;
@@ -78,21 +84,38 @@ internal sealed class PeerDirectory(IslandEngine engine)
     }
 
     /// <summary>Takes in a peer that a saved engine knows; false when the address is there twice.</summary>
-    public bool TryRestore(string address, PeerHandle handle, long now, [NotNullWhen(true)] out Peer? peer)
+    public bool TryRestore(in SavedPeer saved, long now, [NotNullWhen(true)] out Peer? peer)
     {
         lock (changing)
         {
             peer = null;
-            if (byAddress.ContainsKey(address) || !engine.Contains(handle))
+            if (byAddress.ContainsKey(saved.Address) || !engine.Contains(saved.Handle))
                 return false;
-            peer = new Peer(address, handle, addedAt: -1) { LastSeen = now };
+            peer = new Peer(saved.Address, saved.Handle, addedAt: -1) { LastSeen = now };
+            if (saved.Session is { } session)
+                peer.Belong(new Arrival(null, session, now));
             Enter(peer);
             return true;
         }
     }
 
     /// <summary>All peers as of now.</summary>
-    public IReadOnlyList<(string Address, PeerHandle Handle)> ToList() => [.. byAddress.Select(p => (p.Key, p.Value.Handle))];
+    public IReadOnlyList<SavedPeer> ToList() => [.. byAddress.Select(p => new SavedPeer(p.Key, p.Value.Handle, p.Value.Session))];
+
+    /// <summary>All peers as of now.</summary>
+    public IEnumerable<Peer> All => byAddress.Select(p => p.Value);
+
+    /// <summary>Forgets one whom the engine does not have any more.</summary>
+    public void Forget(PeerHandle handle)
+    {
+        lock (changing)
+        {
+            if (handle.Slot >= bySlot.Length || bySlot[handle.Slot] is not { } peer || peer.Handle != handle)
+                return;
+            bySlot[handle.Slot] = null;
+            byAddress.TryRemove(new KeyValuePair<string, Peer>(peer.Address, peer));
+        }
+    }
 
     private void Enter(Peer peer)
     {

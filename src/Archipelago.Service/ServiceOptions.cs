@@ -1,5 +1,7 @@
 using Archipelago.Core;
 using Archipelago.Hosting;
+using Archipelago.Nats;
+using Archipelago.Service.Election;
 
 namespace Archipelago.Service;
 
@@ -14,8 +16,12 @@ internal sealed record ServiceOptions(
     int RecallPeople,
     TimeSpan HeartbeatLifetime,
     TimeSpan StatusPeriod,
-    LiveKitOptions LiveKit)
+    LiveKitOptions LiveKit,
+    StandbyOptions Standby)
 {
+    /// <summary>Whether newcomers are placed between beats.</summary>
+    public bool PlacesPromptly => NewcomerPeriod > TimeSpan.Zero && NewcomerPeriod < FlushPeriod;
+
     public static ServiceOptions Read(Settings settings)
     {
         double leave = settings.Number("ARCHIPELAGO_LEAVE_DISTANCE", 80, double.Epsilon, float.MaxValue);
@@ -42,7 +48,8 @@ internal sealed record ServiceOptions(
             settings.Integer("ARCHIPELAGO_RECALL_PEOPLE", 200, 0),
             TimeSpan.FromMilliseconds(settings.Number("CHECK_HEARTBEAT_INTERVAL", 60_000, 1, 86_400_000)),
             TimeSpan.FromMilliseconds(settings.Number("ARCHIPELAGO_STATUS_UPDATE_INTERVAL", 10_000, 1, 3_600_000)),
-            LiveKitOptions.Read(settings));
+            LiveKitOptions.Read(settings),
+            StandbyOptions.Read(settings));
     }
 
     private static readonly TimeSpan FiveMinutes = TimeSpan.FromMinutes(5);
@@ -53,6 +60,57 @@ internal sealed record ServiceOptions(
         if (policy is not ("coherent" or "plain"))
             settings.AddFault($"ARCHIPELAGO_CROWD_POLICY is \"{policy}\"; it must be coherent, which keeps neighbours in a crowd together, or plain, which follows the order of arrival.");
         return policy == "plain" ? CrowdPolicy.Plain : CrowdPolicy.Coherent;
+    }
+}
+
+/// <summary>Whether there may be several Services of which one leads.</summary>
+internal enum StandbyMode
+{
+    /// <summary>Where the NATS server has JetStream.</summary>
+    Auto,
+
+    /// <summary>Always: without JetStream it waits.</summary>
+    Required,
+
+    /// <summary>Never.</summary>
+    Off,
+}
+
+/// <summary>How several Services agree who leads.</summary>
+/// <param name="Mode">Whether they do.</param>
+/// <param name="Leadership">How.</param>
+/// <param name="Bucket">Where.</param>
+internal sealed record StandbyOptions(StandbyMode Mode, LeadershipOptions Leadership, NatsKeyValueOptions Bucket)
+{
+    private const int RandomBytes = 2;
+
+    public static StandbyOptions Read(Settings settings)
+    {
+        string mode = settings.Find("ARCHIPELAGO_STANDBY") is { Length: > 0 } text ? text : "auto";
+        if (mode is not ("auto" or "required" or "off"))
+            settings.AddFault($"ARCHIPELAGO_STANDBY is \"{mode}\"; it must be auto (with standbys where NATS has JetStream), required (wait for JetStream) or off (run alone).");
+        TimeSpan lease = TimeSpan.FromMilliseconds(settings.Number("ARCHIPELAGO_LEASE_MS", 1000, 200, 60_000));
+        string bucket = settings.Find("ARCHIPELAGO_LEASE_BUCKET") is { Length: > 0 } named ? named : "archipelago";
+        if (!bucket.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_'))
+            settings.AddFault($"ARCHIPELAGO_LEASE_BUCKET is \"{bucket}\"; it must be letters, digits, dashes and underscores.");
+        return new StandbyOptions(
+            mode switch { "required" => StandbyMode.Required, "off" => StandbyMode.Off, _ => StandbyMode.Auto },
+            new LeadershipOptions(Node(settings), lease, mode == "required"),
+            new NatsKeyValueOptions(bucket)
+            {
+                Replicas = settings.Integer("ARCHIPELAGO_LEASE_REPLICAS", 1, 1, 5),
+                Cluster = settings.Find("ARCHIPELAGO_LEASE_CLUSTER") is { Length: > 0 } cluster ? cluster : null,
+                Timeout = lease / 2,
+            });
+    }
+
+    /// <summary>The machine's name, or the one that it was given, and chance: a Service that is started again is another.</summary>
+    private static string Node(Settings settings)
+    {
+        string name = settings.Find("ARCHIPELAGO_NODE") is { Length: > 0 } given ? given : Environment.MachineName;
+        // It becomes a token of a subject.
+        string clean = new([.. name.Take(40).Select(c => char.IsAsciiLetterOrDigit(c) || c == '_' ? c : '-')]);
+        return $"{clean}-{Convert.ToHexStringLower(System.Security.Cryptography.RandomNumberGenerator.GetBytes(RandomBytes))}";
     }
 }
 

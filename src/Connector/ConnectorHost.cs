@@ -1,6 +1,7 @@
 using Archipelago.Ethereum;
 using Archipelago.Hosting;
 using Archipelago.Messaging;
+using Archipelago.Protocol;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 
@@ -30,6 +31,7 @@ public static class ConnectorHost
         WebApplication app = host.Build();
         SessionMetrics metrics = app.Services.GetRequiredService<SessionMetrics>();
         metrics.ObserveConnections(app.Services.GetRequiredService<WaitingRoom>(), app.Services.GetRequiredService<SocketSet>());
+        metrics.ObserveTerms(app.Services.GetRequiredService<TermFence>());
         metrics.ObserveVerification(app.Services.GetService<DelegationCache>(), app.Services.GetService<EthereumNode>());
         Drain drain = app.Services.GetRequiredService<Drain>();
         app.Lifetime.ApplicationStopping.Register(() => _ = drain.RunAsync());
@@ -44,7 +46,7 @@ public static class ConnectorHost
         services.AddSingleton(options);
         // Nobody reads ahead by more than two messages for a client who is being verified.
         services.Configure<SocketTransportOptions>(transport => transport.MaxReadBufferSize = MostReadAhead);
-        services.AddSingleton<SessionRegistry>().AddSingleton<SessionClock>().AddSingleton<SessionMetrics>().AddSingleton<SocketSet>().AddSingleton<Drain>();
+        services.AddSingleton<SessionRegistry>().AddSingleton<TermFence>().AddSingleton<SessionClock>().AddSingleton<SessionMetrics>().AddSingleton<SocketSet>().AddSingleton<Drain>();
         services.AddSingleton<DenyList>().AddSingleton<Cooldowns>().AddSingleton<SignatureQueue>().AddSingleton<Doorkeeper>().AddSingleton<SessionServices>();
         services.AddSingleton(new ClientAddress(options.TrustedProxies)).AddSingleton<Door>();
         services.AddSingleton(s => new WaitingRoom(options.WaitingSockets, s.GetRequiredService<ClientAddress>().IsAnonymous, () => s.GetRequiredService<SessionMetrics>().Refused(LimitKind.WaitingSockets)));

@@ -69,6 +69,7 @@ public static class StatsHost
         meter.CreateObservableGauge("archipelago_stats_islands", () => world.Islands.Count, description: "Islands of the last report.");
         meter.CreateObservableCounter("archipelago_stats_heartbeats_total", () => world.Heartbeats, description: "Heartbeats taken.");
         meter.CreateObservableCounter("archipelago_stats_undecodable_total", () => world.Undecodable, description: "Messages that could not be decoded.");
+        meter.CreateObservableCounter("archipelago_stale_messages_total", () => world.Fence.Dropped, description: "Messages of a Service that no longer led.");
         meter.CreateObservableCounter("archipelago_stats_expired_total", () => world.Expired, description: "Peers that fell silent without a word.");
         meter.CreateObservableGauge("archipelago_streams", () => stream.Count, description: "Live streams.");
         meter.CreateObservableCounter("archipelago_stream_resyncs_total", () => stream.Resyncs, description: "Times that a live stream was not read in time.");
@@ -81,6 +82,7 @@ public static class StatsHost
 
         public Task StartAsync(CancellationToken cancellationToken)
         {
+            subscriptions.Add(bus.Subscribe(Subjects.Leader, world.OnLeader));
             subscriptions.Add(bus.Subscribe(Subjects.AllHeartbeats, world.OnHeartbeat));
             subscriptions.Add(bus.Subscribe(Subjects.AllConnects, world.OnConnect));
             subscriptions.Add(bus.Subscribe(Subjects.AllDisconnects, world.OnDisconnect));

@@ -74,7 +74,7 @@ public class FollowingTests
             Assert.Equal(engine.FlushCount, follower.FlushCount);
             if (coin.Next(3) > 0 || !dies)
                 continue;
-            follower.Lead(0);
+            follower.Lead();
             foreach (PeerHandle peer in people.Select(p => p.Peer))
                 Assert.Equal(engine.MembersOf(peer).Island, follower.MembersOf(peer).Island);
             engine.Dispose();
@@ -113,7 +113,7 @@ public class FollowingTests
             calm = leader.Flush().Changes.IsEmpty ? calm + 1 : 0;
             Assert.True(follower.TryApplyDelta(Written(leader.SaveDelta)));
         }
-        follower.Lead(0);
+        follower.Lead();
         for (int flush = 0; flush < 20; flush++)
             Assert.Empty(follower.Flush().Changes.ToArray());
     }
@@ -139,9 +139,9 @@ public class FollowingTests
         Assert.False(follower.HasNewcomers);
         foreach (Action act in (Action[])[() => follower.Add(default), () => follower.Remove(people[0]), () => follower.Flush(), () => follower.FlushNewcomers(), follower.PublishSnapshot, () => follower.Save(new ArrayBufferWriter<byte>()), () => follower.SaveDelta(new ArrayBufferWriter<byte>())])
             Assert.Contains("call Lead", Assert.Throws<InvalidOperationException>(act).Message, StringComparison.Ordinal);
-        Assert.Throws<InvalidOperationException>(() => leader.Lead(0));
+        Assert.Throws<InvalidOperationException>(() => leader.Lead());
         Assert.Throws<InvalidOperationException>(() => leader.TryApplyDelta(default));
-        follower.Lead(0);
+        follower.Lead();
         Assert.False(follower.IsFollowing);
         Assert.True(follower.Remove(people[0]));
         follower.Flush();
@@ -174,7 +174,8 @@ public class FollowingTests
     public void Numbers_of_islands_that_nobody_heard_of_are_left_out()
     {
         (_, IslandEngine follower, List<PeerHandle> people) = Pair();
-        follower.Lead(1000);
+        follower.Lead();
+        follower.SkipIds(1000);
         long highest = people.Max(p => follower.MembersOf(p).Island.Value);
         PeerHandle far = follower.Add(new Position(10_000, 0, 0));
         IslandChange change = Assert.Single(follower.Flush().Changes.ToArray(), c => c.Peer == far);
@@ -215,7 +216,7 @@ public class FollowingTests
             {
                 using IslandEngine follower = IslandEngine.Follow(state);
                 follower.TryApplyDelta(damaged);
-                follower.Lead(1);
+                follower.Lead();
                 for (int flush = 0; flush < 3; flush++)
                     follower.Flush();
             }
@@ -274,7 +275,7 @@ public class FollowingTests
         leader.Flush();
         Assert.True(follower.TryApplyDelta(Written(leader.SaveDelta)));
         leader.PublishSnapshot();
-        follower.Lead(0);
+        follower.Lead();
         using IslandSnapshot there = leader.AcquireSnapshot();
         foreach (ref readonly IslandMember member in there.Members)
         {

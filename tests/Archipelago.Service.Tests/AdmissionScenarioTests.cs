@@ -37,7 +37,7 @@ public class AdmissionScenarioTests
         public async Task EnterAsync(string id, float x)
         {
             await Service.HeartbeatAsync(id, x, 0);
-            await Eventually.TrueAsync(() => Service.Host.Services.GetRequiredService<PeerDirectory>().TryFind(System.Text.Encoding.ASCII.GetBytes(id), out _));
+            await Eventually.TrueAsync(() => Service.Host.Services.GetRequiredService<Worlds>().Now.Peers.TryFind(System.Text.Encoding.ASCII.GetBytes(id), out _));
         }
 
         public void Reject(params string[] ids)

@@ -3,6 +3,7 @@ using Archipelago.Hosting;
 using Archipelago.Messaging;
 using Archipelago.Nats;
 using Archipelago.Protocol;
+using Archipelago.Service.Election;
 using Archipelago.Testing;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -31,18 +32,18 @@ public class BurstTests
 
         Settings settings = RunningHost.Settings(Fixture.Values);
         ServiceOptions options = ServiceOptions.Read(settings);
-        var engine = new IslandEngine(options.Islands);
-        var peers = new PeerDirectory(engine);
+        var clock = new ManualClock();
+        IslandWorld world = IslandWorld.Of(new IslandEngine(options.Islands), new IslandNames("I"), clock);
         for (int i = 0; i < Islands * Members; i++)
-            peers.Add($"0x{i:x40}", null, new Position(1000f * (i / Members), 0, i % Members / 2f), IslandId.None, 0, 0, out _);
+            world.Peers.Add($"0x{i:x40}", null, new Position(1000f * (i / Members), 0, i % Members / 2f), IslandId.None, 0, 0, out _);
         var changes = new List<IslandChange>();
-        changes.AddRange(engine.Flush().Changes);
+        changes.AddRange(world.Engine.Flush().Changes);
         Assert.Equal(Islands * Members, changes.Count);
 
         await using IMessageBus bus = new NatsBus(await NatsConnection.ConnectAsync(new NatsOptions { Servers = [server.Url] }));
-        var clock = new ManualClock();
+        using var alone = new Leadership(options.Standby.Leadership, null, clock, NullLogger<Leadership>.Instance);
         var publisher = new IslandPublisher(
-            bus, engine, peers, new LiveKitTokens(options.LiveKit), new IslandNames("I"), options, clock, new LogThrottle(clock, TimeSpan.FromSeconds(1)), NullLogger<IslandPublisher>.Instance);
+            bus, new Worlds(world), alone, new LiveKitTokens(options.LiveKit), options, clock, new LogThrottle(clock, TimeSpan.FromSeconds(1)), NullLogger<IslandPublisher>.Instance);
         await publisher.PublishChangesAsync(changes, default);
         await bus.FlushAsync();
         await Eventually.TrueAsync(() => Volatile.Read(ref heard) == Islands * Members);

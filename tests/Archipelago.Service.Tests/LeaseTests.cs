@@ -1,4 +1,4 @@
-using Archipelago.Service.Leadership;
+using Archipelago.Service.Election;
 
 namespace Archipelago.Service.Tests;
 

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using Archipelago.Hosting;
 using Archipelago.Messaging;
 using Archipelago.Protocol;
+using Archipelago.Service.Election;
 using Archipelago.Testing;
 using Decentraland.Common;
 using Decentraland.Kernel.Comms.V3;
@@ -93,8 +94,8 @@ public class ServiceTests
         service.Changes.Clear();
         var bus = new CountingBus();
         IServiceProvider services = service.Host.Services;
-        var engine = services.GetRequiredService<Core.IslandEngine>();
-        var publisher = new IslandPublisher(bus, engine, services.GetRequiredService<PeerDirectory>(), services.GetRequiredService<LiveKitTokens>(), new IslandNames(null), services.GetRequiredService<ServiceOptions>(), service.Clock, new LogThrottle(service.Clock, TimeSpan.FromSeconds(1)), Microsoft.Extensions.Logging.Abstractions.NullLogger<IslandPublisher>.Instance);
+        var engine = services.GetRequiredService<Worlds>().Now.Engine;
+        var publisher = new IslandPublisher(bus, services.GetRequiredService<Worlds>(), services.GetRequiredService<Leadership>(), services.GetRequiredService<LiveKitTokens>(), services.GetRequiredService<ServiceOptions>(), service.Clock, new LogThrottle(service.Clock, TimeSpan.FromSeconds(1)), Microsoft.Extensions.Logging.Abstractions.NullLogger<IslandPublisher>.Instance);
         Intake intake = services.GetRequiredService<Intake>();
         (byte[] Subject, byte[][] Payloads)[] people = [.. Enumerable.Range(0, 300).Select(i => (
             System.Text.Encoding.UTF8.GetBytes(Subjects.Heartbeat($"0x{i:x40}")),
@@ -157,8 +158,8 @@ public class ServiceTests
         IslandStatusMessage whole = service.Reports.Last();
         IServiceProvider services = service.Host.Services;
         var bus = new CountingBus { MaxPayload = limit };
-        var engine = services.GetRequiredService<Core.IslandEngine>();
-        var publisher = new IslandPublisher(bus, engine, services.GetRequiredService<PeerDirectory>(), services.GetRequiredService<LiveKitTokens>(), services.GetRequiredService<IslandNames>(), services.GetRequiredService<ServiceOptions>(), service.Clock, new LogThrottle(service.Clock, TimeSpan.FromSeconds(1)), Microsoft.Extensions.Logging.Abstractions.NullLogger<IslandPublisher>.Instance);
+        var engine = services.GetRequiredService<Worlds>().Now.Engine;
+        var publisher = new IslandPublisher(bus, services.GetRequiredService<Worlds>(), services.GetRequiredService<Leadership>(), services.GetRequiredService<LiveKitTokens>(), services.GetRequiredService<ServiceOptions>(), service.Clock, new LogThrottle(service.Clock, TimeSpan.FromSeconds(1)), Microsoft.Extensions.Logging.Abstractions.NullLogger<IslandPublisher>.Instance);
         using (Core.IslandSnapshot snapshot = engine.AcquireSnapshot())
             await publisher.PublishIslandsAsync(snapshot, default);
         var together = new IslandStatusMessage();
@@ -211,7 +212,7 @@ public class ServiceTests
             Dictionary<string, string> values = Fixture.Values;
             values.Remove("ROOM_BOOT_PART");
             await using RunningHost host = await RunningHost.StartAsync(ServiceHost.Build, values, new ManualClock());
-            string id = host.Services.GetRequiredService<IslandNames>().Format(1);
+            string id = host.Services.GetRequiredService<Worlds>().Now.Names.Format(1);
             Assert.Matches("^I[0-9a-z]{9}-1$", id);
             ids.Add(id);
         }

@@ -56,7 +56,7 @@ public sealed class SupersedeTests : SessionTestBase
         string key = "";
         using IDisposable _ = Wire.Subscribe(Subjects.AllConnects, m => key = System.Text.Encoding.UTF8.GetString(m.Payload));
         (Session session, FakeSocket socket) = await AnsweredAsync(device: device);
-        var relay = new IslandChangeRelay(connector.Services.Bus, connector.Registry);
+        var relay = new IslandChangeRelay(connector.Services.Bus, connector.Registry, new TermFence(TimeProvider.System));
         await relay.StartAsync(default);
         int before = socket.Sent.Count;
         await Wire.PublishAsync(Subjects.IslandChanged(Owner.Address, "0xanother"), new IslandChangedMessage { IslandId = "I1" }.ToByteArray());

@@ -1,3 +1,4 @@
+using Archipelago.Protocol;
 using System.Diagnostics.Metrics;
 using Archipelago.Ethereum;
 
@@ -78,6 +79,8 @@ internal sealed class SessionMetrics
             () => ByStage(sockets),
             description: "WebSockets by stage.");
     }
+
+    public void ObserveTerms(TermFence fence) => Observe("archipelago_stale_messages_total", () => fence.Dropped, "Messages of a Service that no longer led.");
 
     public void ObserveVerification(DelegationCache? delegations, EthereumNode? node)
     {

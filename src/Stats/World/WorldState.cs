@@ -13,6 +13,8 @@ namespace Archipelago.Stats.World;
 /// </summary>
 internal sealed partial class WorldState
 {
+    private sealed record Led(LeaderStatus Status, long At);
+
     private static readonly TimeSpan CoreFreshness = TimeSpan.FromSeconds(90);
 
     private readonly TimeProvider clock;
@@ -22,6 +24,7 @@ internal sealed partial class WorldState
     private readonly string boot = Convert.ToHexStringLower(System.Security.Cryptography.RandomNumberGenerator.GetBytes(4));
     private volatile ServiceStatus? core;
     private volatile FlushReport? lastFlush;
+    private volatile Led? leader;
     private long version;
     private long heartbeats;
     private long undecodable;
@@ -31,7 +34,14 @@ internal sealed partial class WorldState
     {
         (this.clock, this.throttle, this.log) = (clock, throttle, log);
         board = new IslandBoard(Peers, clock);
+        Fence = new TermFence(clock);
     }
+
+    /// <summary>Keeps out what comes from a Service that no longer leads.</summary>
+    public TermFence Fence { get; }
+
+    /// <summary>Who leads of several Services, and who stands by; null where there is only one, or none was heard of for long.</summary>
+    public LeaderStatus? Leader => leader is { } known && clock.GetElapsedTime(known.At) < TermFence.Memory ? known.Status : null;
 
     /// <summary>Who is here.</summary>
     public PeerTable Peers { get; } = new();
@@ -95,6 +105,9 @@ internal sealed partial class WorldState
 
     public void OnDisconnect(BusMessage message)
     {
+        // The Service speaks here, too, of those who fell silent.
+        if (TermFence.Read(message.Headers) != 0 && !Fence.Admits(message.Headers))
+            return;
         if (Subjects.TryGetPeer(message.Subject, out ReadOnlySpan<byte> token)
             && Peers.Remove(token, SessionHeaders.Read(message.Headers)))
             Interlocked.Increment(ref version);
@@ -102,7 +115,7 @@ internal sealed partial class WorldState
 
     public void OnIslands(BusMessage message)
     {
-        if (!TryParse(IslandStatusMessage.Parser, message, "islands report", out IslandStatusMessage? report))
+        if (!Fence.Admits(message.Headers) || !TryParse(IslandStatusMessage.Parser, message, "islands report", out IslandStatusMessage? report))
             return;
         board.Take(report);
         Interlocked.Increment(ref version);
@@ -110,6 +123,8 @@ internal sealed partial class WorldState
 
     public void OnIslandsPart(BusMessage message)
     {
+        if (!Fence.Admits(message.Headers))
+            return;
         if (!Subjects.TryGetIslandsPart(message.Subject, out long flush, out int index, out int count))
             Warn("part of an islands report");
         else if (TryParse(IslandStatusMessage.Parser, message, "part of an islands report", out IslandStatusMessage? part) && board.TakePart(part, flush, index, count))
@@ -118,14 +133,20 @@ internal sealed partial class WorldState
 
     public void OnDiscovery(BusMessage message)
     {
-        if (TryParse(ServiceDiscoveryMessage.Parser, message, "discovery", out ServiceDiscoveryMessage? discovery))
+        if (Fence.Admits(message.Headers) && TryParse(ServiceDiscoveryMessage.Parser, message, "discovery", out ServiceDiscoveryMessage? discovery))
             core = discovery.Status;
     }
 
     public void OnFlushReport(BusMessage message)
     {
-        if (TryParse(FlushReport.Parser, message, "flush report", out FlushReport? report))
+        if (Fence.Admits(message.Headers) && TryParse(FlushReport.Parser, message, "flush report", out FlushReport? report))
             lastFlush = report;
+    }
+
+    public void OnLeader(BusMessage message)
+    {
+        if (Fence.Admits(message.Headers) && TryParse(LeaderStatus.Parser, message, "leader's status", out LeaderStatus? status))
+            leader = new Led(status, clock.GetTimestamp());
     }
 
     /// <summary>Removes who has not been heard of for so long.</summary>

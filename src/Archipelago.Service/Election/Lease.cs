@@ -1,4 +1,4 @@
-namespace Archipelago.Service.Leadership;
+namespace Archipelago.Service.Election;
 
 /// <summary>What stands in the register on which Services agree: who leads.</summary>
 /// <param name="Holder">Its name; empty when the last one has left.</param>
