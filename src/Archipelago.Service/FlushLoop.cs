@@ -86,7 +86,8 @@ internal sealed partial class FlushLoop(
     {
         if (!ClientFrames.TryParse(LeaderStatus.Parser, message.Payload, out LeaderStatus? status))
             return;
-        leadership.Hear(status.Term);
+        if (leadership.Hear(status.Term))
+            worlds.Follower?.OnLeader(status.Term);
         if (status.Successor == leadership.Node)
             leadership.Nudge();
     }
@@ -273,7 +274,8 @@ internal sealed partial class FlushLoop(
     /// <summary>Goes on where the leader before has ended.</summary>
     private async Task TakeOverAsync(CancellationToken cancellationToken)
     {
-        // First of all, so that nothing of the one before counts any more.
+        // First of all, so that nothing of the one before counts any more, and standbys ask for what they need.
+        replicator.Reset();
         await replicator.PublishStatusAsync(atOnce: true, cancellationToken);
         // The bus answers behind all that it has for us, so what the one before has told standbys is here.
         using (var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken))
@@ -305,7 +307,6 @@ internal sealed partial class FlushLoop(
         });
         untold.Clear();
         untold.AddRange(inherited.Untold);
-        replicator.Reset();
         leads = true;
         toldUpTo = 0;
         foreach (Stranger stranger in inherited.Strangers)

@@ -50,6 +50,7 @@ internal sealed partial class Follower(IMessageBus bus, Worlds worlds, Arrivals 
     private volatile bool isLevel;
     private volatile string? fault;
     private long term;
+    private long announced;
     private long told;
     private long askedAt;
     private bool hasAsked;
@@ -58,7 +59,14 @@ internal sealed partial class Follower(IMessageBus bus, Worlds worlds, Arrivals 
     private long pruned = clock.GetTimestamp();
 
     /// <summary>True while it has everything that the leader has told.</summary>
-    public bool IsLevel => isLevel;
+    public bool IsLevel => isLevel && Volatile.Read(ref announced) <= Term;
+
+    /// <summary>Somebody leads in this term. Where that is a later one than was followed, what is here is an earlier leader's world. Any thread.</summary>
+    public void OnLeader(long inTerm)
+    {
+        for (long known = Volatile.Read(ref announced); inTerm > known; known = Volatile.Read(ref announced))
+            Interlocked.CompareExchange(ref announced, inTerm, known);
+    }
 
     /// <summary>Why it cannot follow; null when nothing is wrong.</summary>
     public string? Fault => fault;
@@ -138,7 +146,7 @@ internal sealed partial class Follower(IMessageBus bus, Worlds worlds, Arrivals 
     public async Task PumpAsync(CancellationToken cancellationToken)
     {
         Pump();
-        if (!isLevel && (!hasAsked || clock.GetElapsedTime(askedAt) >= AskAgain))
+        if (!IsLevel && (!hasAsked || clock.GetElapsedTime(askedAt) >= AskAgain))
         {
             (askedAt, hasAsked) = (clock.GetTimestamp(), true);
             await bus.PublishAsync(Subjects.ReplicaJoin, Encoding.UTF8.GetBytes(node), WhenDisconnected.Drop, cancellationToken);
@@ -155,6 +163,8 @@ internal sealed partial class Follower(IMessageBus bus, Worlds worlds, Arrivals 
     /// <summary>Takes what the leader has told since the last time.</summary>
     public void Pump()
     {
+        if (Volatile.Read(ref announced) > term)
+            BeginTerm(announced);
         while (inbox.TryDequeue(out (bool IsMine, byte[] Message) next))
         {
             try
@@ -205,13 +215,7 @@ internal sealed partial class Follower(IMessageBus bus, Worlds worlds, Arrivals 
             return;
         }
         if (head.Term > term)
-        {
-            // What another leader has made of the world has to be told from the beginning.
-            isLevel = false;
-            hasAsked = false;
-            told = 0;
-            Volatile.Write(ref term, head.Term);
-        }
+            BeginTerm(head.Term);
         switch (head.Kind)
         {
             case ReplicaKind.Flush when isLevel:
@@ -224,6 +228,13 @@ internal sealed partial class Follower(IMessageBus bus, Worlds worlds, Arrivals 
                 TakeSnapshot(message);
                 break;
         }
+    }
+
+    /// <summary>What another leader has made of the world has to be told from the beginning.</summary>
+    private void BeginTerm(long of)
+    {
+        (isLevel, hasAsked, told) = (false, false, 0);
+        Volatile.Write(ref term, of);
     }
 
     private void TakeFlush(in ReplicaHead head, ReadOnlySpan<byte> message)
