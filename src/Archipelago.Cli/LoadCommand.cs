@@ -9,7 +9,7 @@ namespace Archipelago.Cli;
 /// <summary><c>load</c>: long runs that put the realm under load and faults, and say what held.</summary>
 internal static class LoadCommand
 {
-    public static Command Create() => new("load", "Long runs under load and faults.") { CreateProcesses(), CreateService(), CreateConnector(), CreateStats(), CreateRealms(), CreateMap(), CreateSink() };
+    public static Command Create() => new("load", "Long runs under load and faults.") { CreateProcesses(), CreateStandby(), CreateService(), CreateConnector(), CreateStats(), CreateRealms(), CreateMap(), CreateSink() };
 
     private static Command CreateProcesses()
     {
@@ -19,6 +19,23 @@ internal static class LoadCommand
         command.SetAction(parsed => WithProgramsAsync(async () =>
         {
             await using var drill = new ProcessDrill(parsed.GetValue(people), Console.WriteLine);
+            return (await drill.RunAsync()).All(step => step.Held) ? 0 : 1;
+        }));
+        return command;
+    }
+
+    private static Command CreateStandby()
+    {
+        var people = new Option<int>("--people") { Description = "Simulated people on each of two Connectors, who stand still.", DefaultValueFactory = _ => 500 };
+        var kills = new Option<int>("--kills") { Description = "Times that the Service which leads is killed.", DefaultValueFactory = _ => 50 };
+        var handOvers = new Option<int>("--handovers") { Description = "Times that it is asked to end.", DefaultValueFactory = _ => 10 };
+        people.Require(n => n is >= 1 and <= 5_000, "--people must be between 1 and 5000.");
+        kills.Require(n => n is >= 1 and <= 1_000, "--kills must be between 1 and 1000.");
+        handOvers.Require(n => n is >= 1 and <= 1_000, "--handovers must be between 1 and 1000.");
+        var command = new Command("standby", "Two Services on a nats-server with JetStream (which must be installed); kills the one that leads again and again, hands over, freezes it, and measures what people notice.") { people, kills, handOvers };
+        command.SetAction(parsed => WithProgramsAsync(async () =>
+        {
+            await using var drill = new StandbyDrill(parsed.GetValue(people), parsed.GetValue(kills), parsed.GetValue(handOvers), Console.WriteLine);
             return (await drill.RunAsync()).All(step => step.Held) ? 0 : 1;
         }));
         return command;

@@ -17,8 +17,9 @@ internal sealed class ProtocolException(string message) : Exception(message);
 /// <param name="seed">Decides where it walks.</param>
 /// <param name="clock">When it walks.</param>
 /// <param name="reconnects">Whether it comes back when it has lost its connection.</param>
+/// <param name="stands">Whether it stays where it is: then nothing but others moves it to another island.</param>
 /// <param name="hearsAll">Whether it takes an island that it comes from and has not heard of for an error: on a bus that loses messages it is none.</param>
-internal sealed class Bot(int seed, TimeProvider clock, bool reconnects = false, bool hearsAll = true)
+internal sealed class Bot(int seed, TimeProvider clock, bool reconnects = false, bool hearsAll = true, bool stands = false)
 {
     private static readonly TimeSpan HeartbeatPeriod = TimeSpan.FromSeconds(1);
     private const int MaxPacket = 1024 * 1024;
@@ -136,7 +137,8 @@ internal sealed class Bot(int seed, TimeProvider clock, bool reconnects = false,
             Core.Position at = walker.Position;
             await SendAsync(new ClientPacket { Heartbeat = new Heartbeat { Position = new Position { X = at.X, Y = at.Y, Z = at.Z } } }, cancellationToken);
             Heartbeats++;
-            walker.Step((float)HeartbeatPeriod.TotalSeconds);
+            if (!stands)
+                walker.Step((float)HeartbeatPeriod.TotalSeconds);
         }
         while (await timer.WaitForNextTickAsync(cancellationToken));
     }

@@ -6,7 +6,8 @@ namespace Archipelago.Cli.Bots;
 /// <param name="Duration">Until they leave; infinite to stay until cancelled.</param>
 /// <param name="Seed">Decides where they walk.</param>
 /// <param name="Reconnect">Whether a bot that lost its connection comes back.</param>
-internal sealed record SwarmOptions(Uri Url, int Count, TimeSpan Duration, int Seed, bool Reconnect = false);
+/// <param name="Stand">Whether they stay where they are.</param>
+internal sealed record SwarmOptions(Uri Url, int Count, TimeSpan Duration, int Seed, bool Reconnect = false, bool Stand = false);
 
 /// <summary>Many bots at once.</summary>
 internal static class Swarm
@@ -28,7 +29,7 @@ internal static class Swarm
     }
 
     public static Bot[] Create(SwarmOptions options) =>
-        [.. Enumerable.Range(0, options.Count).Select(i => new Bot(HashCode(options.Seed, i), TimeProvider.System, options.Reconnect))];
+        [.. Enumerable.Range(0, options.Count).Select(i => new Bot(HashCode(options.Seed, i), TimeProvider.System, options.Reconnect, stands: options.Stand))];
 
     /// <summary>Lets these bots live until the token is cancelled.</summary>
     public static async Task RunAsync(Bot[] bots, Uri url, CancellationToken cancellationToken)

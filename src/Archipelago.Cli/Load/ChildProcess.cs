@@ -48,7 +48,9 @@ internal sealed partial class ChildProcess : IAsyncDisposable
     public void Set(string variable, string value) => start.Environment[variable] = value;
 
     /// <summary>Describes a NATS server on this port; it is started by <see cref="StartServerAsync"/>.</summary>
-    public static ChildProcess NatsServer(int port) => new("nats-server", new ProcessStartInfo("nats-server", $"-a 127.0.0.1 -p {port.ToString(CultureInfo.InvariantCulture)}")
+    /// <param name="port">The port.</param>
+    /// <param name="more">More of its command line.</param>
+    public static ChildProcess NatsServer(int port, string more = "") => new("nats-server", new ProcessStartInfo("nats-server", $"-a 127.0.0.1 -p {port.ToString(CultureInfo.InvariantCulture)} {more}")
     {
         RedirectStandardError = true,
         RedirectStandardOutput = true,
@@ -105,12 +107,18 @@ internal sealed partial class ChildProcess : IAsyncDisposable
         await process.WaitForExitAsync();
     }
 
+    /// <summary>Sends it a signal, such as STOP.</summary>
+    public async Task SignalAsync(string signal)
+    {
+        using Process kill = Process.Start("kill", $"-{signal} {process!.Id}");
+        await kill.WaitForExitAsync();
+    }
+
     /// <summary>Asks it to end (SIGTERM); returns its exit code.</summary>
     public async Task<int> StopAsync()
     {
-        using (Process kill = Process.Start("kill", $"-TERM {process!.Id}"))
-            await kill.WaitForExitAsync();
-        await process.WaitForExitAsync().WaitAsync(Patience);
+        await SignalAsync("TERM");
+        await process!.WaitForExitAsync().WaitAsync(Patience);
         return process.ExitCode;
     }
 
@@ -124,7 +132,7 @@ internal sealed partial class ChildProcess : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         if (process is { HasExited: false })
-            await KillAsync();
+            await KillAsync(); // also when it is stopped
         process?.Dispose();
     }
 
