@@ -32,14 +32,12 @@ internal sealed class Realm : IAsyncDisposable
     private readonly IReadOnlyList<IReadOnlyDictionary<string, string>> sources;
     private readonly InProcessBroker broker = new(HostRunner.ReportHandlerError(TimeProvider.System));
     private readonly Stack<WebApplication> running = new();
-
+    private readonly List<WebApplication> services = [];
     private readonly string? natsServers;
+    private readonly bool hasStandby;
 
-    private Realm(IReadOnlyList<IReadOnlyDictionary<string, string>> sources, string? natsServers)
-    {
-        this.sources = sources;
-        this.natsServers = natsServers;
-    }
+    private Realm(IReadOnlyList<IReadOnlyDictionary<string, string>> sources, string? natsServers, bool hasStandby) =>
+        (this.sources, this.natsServers, this.hasStandby) = (sources, natsServers, hasStandby);
 
     public Uri Service { get; private set; } = null!;
 
@@ -49,8 +47,11 @@ internal sealed class Realm : IAsyncDisposable
 
     public Uri RealmProvider { get; private set; } = null!;
 
-    /// <summary>The running hosts.</summary>
-    public IEnumerable<WebApplication> Hosts => running;
+    /// <summary>The second Service; null where there is one.</summary>
+    public Uri? StandbyService { get; private set; }
+
+    /// <summary>The running hosts whose end is the end of the realm: of several Services each may end.</summary>
+    public IEnumerable<WebApplication> Hosts => hasStandby ? running.Except(services) : running;
 
     /// <summary>Where clients connect.</summary>
     public Uri WebSocket => new($"ws://{Connector.Authority}/ws");
@@ -62,9 +63,10 @@ internal sealed class Realm : IAsyncDisposable
     /// <exception cref="ConfigurationException">The configuration has faults, or a port is taken.</exception>
     /// <param name="sources">The configuration.</param>
     /// <param name="natsServers">NATS servers that join the hosts; null for the in-process bus.</param>
-    public static async Task<Realm> StartAsync(IReadOnlyList<IReadOnlyDictionary<string, string>> sources, string? natsServers = null)
+    /// <param name="standby">Whether a second Service stands by, which takes a NATS server with JetStream.</param>
+    public static async Task<Realm> StartAsync(IReadOnlyList<IReadOnlyDictionary<string, string>> sources, string? natsServers = null, bool standby = false)
     {
-        var realm = new Realm(sources, natsServers);
+        var realm = new Realm(sources, natsServers, standby);
         try
         {
             await realm.StartAllAsync();
@@ -108,7 +110,9 @@ internal sealed class Realm : IAsyncDisposable
     {
         // Stats first, so that it hears the first word of the Service; the RealmProvider last, since it has to know where the others are.
         Stats = await StartAsync("STATS", StatsHost.Build);
-        Service = await StartAsync("SERVICE", ServiceHost.Build);
+        Service = await StartServiceAsync("one");
+        if (hasStandby)
+            StandbyService = await StartServiceAsync("two");
         Connector = await StartAsync("CONNECTOR", ConnectorHost.Build);
         RealmProvider = await StartAsync("REALM_PROVIDER", RealmProviderHost.Build, new()
         {
@@ -117,13 +121,40 @@ internal sealed class Realm : IAsyncDisposable
         });
     }
 
-    private async Task<Uri> StartAsync(string scope, Func<HostContext, WebApplication> build, Dictionary<string, string>? more = null)
+    private async Task<Uri> StartServiceAsync(string name)
+    {
+        Uri address = await StartAsync("SERVICE", ServiceHost.Build, hasStandby ? new() { ["ARCHIPELAGO_NODE"] = name, ["ARCHIPELAGO_STANDBY"] = "required" } : [], sharesPort: name == "one");
+        services.Add(running.Peek());
+        return address;
+    }
+
+    /// <summary>Asks the Service that leads to end, while there is another; returns where it was, or null.</summary>
+    public async Task<Uri?> StopLeaderAsync()
+    {
+        if (services.Count < 2)
+            return null;
+        using var http = new HttpClient();
+        foreach (WebApplication service in services)
+        {
+            Uri address = HostRunner.AddressOf(service);
+            if (!(await http.GetStringAsync(new Uri(address, "/status"))).Contains("\"role\":\"leader\"", StringComparison.Ordinal))
+                continue;
+            await service.StopAsync();
+            services.Remove(service);
+            return address;
+        }
+        return null;
+    }
+
+    private async Task<Uri> StartAsync(string scope, Func<HostContext, WebApplication> build, Dictionary<string, string>? more = null, bool sharesPort = true)
     {
         var defaults = new Dictionary<string, string>(more ?? []);
         foreach ((string name, string value) in DevelopmentDefaults)
             defaults.TryAdd(name, value);
         // One port cannot serve four hosts, so a port without a scope is for nobody.
-        var settings = new Settings(scope, sources, defaults, scopedOnly: ["HTTP_SERVER_PORT"]);
+        // The second of a kind takes whatever port is free.
+        IReadOnlyList<IReadOnlyDictionary<string, string>> from = sharesPort ? sources : [new Dictionary<string, string> { [scope + "__HTTP_SERVER_PORT"] = "0" }, .. sources];
+        var settings = new Settings(scope, from, defaults, scopedOnly: ["HTTP_SERVER_PORT"]);
         HasDevelopmentKeys |= scope == "SERVICE" && settings.Find("LIVEKIT_API_SECRET") == DevelopmentDefaults["LIVEKIT_API_SECRET"];
         IMessageBus bus = natsServers is null ? broker.Connect(echo: false) : NatsSettings.Connect(settings, natsServers, TimeProvider.System);
         WebApplication app;

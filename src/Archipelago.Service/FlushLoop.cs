@@ -235,8 +235,11 @@ internal sealed partial class FlushLoop(
         using var timer = new PeriodicTimer(leads || period < Watch ? period : Watch, clock);
         // The first beat does not wait for its time.
         lastCycle = clock.GetTimestamp() - (long)(options.FlushPeriod.TotalSeconds * clock.TimestampFrequency);
+        // A beat that has begun is finished: half of one could not be handed over. A bus that takes nothing must not keep the process, though.
+        using var giveUp = new CancellationTokenSource();
+        await using CancellationTokenRegistration _ = stoppingToken.Register(() => giveUp.CancelAfter(HandOverLimit));
         do
-            await GuardedAsync(TickAsync, stoppingToken);
+            await GuardedAsync(TickAsync, giveUp.Token);
         while (await timer.WaitForNextTickAsync(stoppingToken));
     }
 

@@ -83,10 +83,10 @@ internal sealed partial class Intake
             return;
         }
         Interlocked.Increment(ref heartbeats);
-        IslandWorld world = worlds.Now;
-        IslandId preferred = Preferred(world.Names, heartbeat.DesiredRoom);
+        IslandId preferred = Preferred(worlds.Now.Names, heartbeat.DesiredRoom);
+        // Where it has just ended following, its world is another.
         if (worlds.Follower is not { } follower || !follower.OnHeartbeat(address, position, preferred))
-            Accept(world, address, position, preferred);
+            Accept(worlds.Now, address, position, preferred);
     }
 
     private void Accept(IslandWorld world, ReadOnlySpan<byte> address, in Position position, IslandId preferred)
@@ -187,10 +187,10 @@ internal sealed partial class Intake
 
     private void Add(string address, Position position, IslandId preferred)
     {
-        IslandWorld world = worlds.Now;
         // The gatekeeper has answered after another Service has taken the lead.
         if (worlds.Follower is { } follower && follower.OnHeartbeat(Encoding.UTF8.GetBytes(address), position, preferred))
             return;
+        IslandWorld world = worlds.Now;
         Peer peer = world.Peers.Add(address, arrivals.Take(address), position, preferred, Interlocked.Read(ref flushes), clock.GetTimestamp(), out bool isNew);
         if (isNew)
             world.Silence.Watch(peer);

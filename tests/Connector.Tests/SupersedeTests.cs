@@ -68,6 +68,37 @@ public sealed class SupersedeTests : SessionTestBase
         await session.EndAsync();
     }
 
+    [Fact]
+    public async Task A_Service_that_has_been_overtaken_is_not_heard_any_more()
+    {
+        using EphemeralIdentity device = Device();
+        string key = "";
+        using IDisposable _ = Wire.Subscribe(Subjects.AllConnects, m => key = System.Text.Encoding.UTF8.GetString(m.Payload));
+        (Session session, FakeSocket socket) = await AnsweredAsync(device: device);
+        var fence = new TermFence(Clock);
+        var relay = new IslandChangeRelay(connector.Services.Bus, connector.Registry, fence);
+        await relay.StartAsync(default);
+        int before = socket.Sent.Count;
+        ValueTask Tell(string island, long term, string? toKey = null) => Wire.PublishAsync(
+            toKey is null ? Subjects.IslandChanged(Owner.Address) : Subjects.IslandChanged(Owner.Address, toKey), new IslandChangedMessage { IslandId = island }.ToByteArray(), headers: term == 0 ? default : TermFence.HeadersOf(term));
+        await Tell("I1", 0);
+        await Tell("I2", 7);
+        await Tell("I3", 0);
+        await Tell("I4", 6, key);
+        // Another says that it leads, before it says anything else.
+        await Wire.PublishAsync(Subjects.Leader, new LeaderStatus { Term = 8 }.ToByteArray(), headers: TermFence.HeadersOf(8));
+        await Tell("I5", 7);
+        await Tell("I6", 8, key);
+        Assert.Equal(["I1", "I2", "I6"], socket.Sent.Skip(before).Select(p => p.IslandChanged.IslandId));
+        Assert.Equal(3, fence.Dropped);
+        // When it has not been heard of for long, a Service without standbys may take its place.
+        Clock.Advance(TermFence.Memory);
+        await Tell("I7", 0);
+        Assert.Equal("I7", socket.Sent[^1].IslandChanged.IslandId);
+        await relay.StopAsync(default);
+        await session.EndAsync();
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]

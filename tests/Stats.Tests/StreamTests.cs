@@ -107,6 +107,44 @@ public class StreamTests
     }
 
     [Fact]
+    public async Task Of_several_Services_the_one_that_leads_is_told_and_one_that_was_overtaken_is_not_heard()
+    {
+        await using RunningHost host = await StartAsync();
+        ValueTask Tell(string subject, IMessage message, long term) => host.Bus.PublishAsync(subject, message.ToByteArray(), headers: TermFence.HeadersOf(term));
+        static IslandStatusMessage Report(string id) => new() { Data = { new IslandData { Id = id, MaxPeers = 100, Center = new Position(), Peers = { "0xa" } } } };
+        await HeartbeatAsync(host, "0xa", 1, 2);
+        var leader = new LeaderStatus { Term = 7, Node = "one", Since = 5, Cause = "first", Standbys = { new StandbyStatus { Node = "two", Ready = true, LagMs = 1.25 } } };
+        await Tell(Subjects.Leader, leader, 7);
+        await Tell(Subjects.Islands, Report("I7"), 7);
+        using Viewer viewer = await Viewer.OpenAsync(host);
+        JsonElement told = (await viewer.NextAsync()).Data.GetProperty("leader");
+        Assert.Equal("{\"node\":\"one\",\"term\":7,\"since\":5,\"cause\":\"first\",\"standbys\":[{\"node\":\"two\",\"ready\":true,\"lagMs\":1.2}]}", told.GetRawText());
+        Assert.Equal("0xa@1,2 | I7:0xa", viewer.Picture);
+
+        await Tell(Subjects.Leader, new LeaderStatus { Term = 8, Node = "two", Cause = "expired" }, 8);
+        await Tell(Subjects.Islands, Report("I8"), 8);
+        await Tell(Subjects.Leader, leader, 7);
+        await Tell(Subjects.Islands, Report("I9"), 7);
+        await Tell(Subjects.IslandsPart(1, 0, 1), Report("I9"), 7);
+        await Tell(Subjects.FlushReport, new FlushReport { Flush = 99 }, 7);
+        await Tell(Subjects.Discovery, new ServiceDiscoveryMessage { Status = new ServiceStatus { UserCount = 99 } }, 7);
+        await Tell(Subjects.Disconnect("0xa"), new LeaderStatus(), 7);
+        clock.Advance(Period);
+        JsonElement frame = (await viewer.NextAsync()).Data;
+        Assert.Equal("two", frame.GetProperty("leader").GetProperty("node").GetString());
+        Assert.False(frame.TryGetProperty("flush", out _));
+        Assert.Equal("0xa@1,2 | I8:0xa", viewer.Picture);
+        Assert.Equal("{\"healthy\":false,\"userCount\":0}", await host.GetAsync("/core-status"));
+        Assert.Contains("archipelago_stale_messages_total 6\n", await host.GetAsync("/metrics"), StringComparison.Ordinal);
+
+        clock.Advance(TermFence.Memory);
+        (string kind, JsonElement last) = await viewer.NextAsync();
+        while (kind.Length == 0)
+            (kind, last) = await viewer.NextAsync();
+        Assert.Equal(JsonValueKind.Null, last.GetProperty("leader").ValueKind);
+    }
+
+    [Fact]
     public async Task The_whole_comes_at_once_and_then_each_change()
     {
         await using RunningHost host = await StartAsync();

@@ -36,12 +36,17 @@ internal static class Dashboard
 
     private static string Does(HostFigures now, HostFigures? before) => now.Kind switch
     {
-        "Service" => $"{Text(now.Rate("archipelago_heartbeats_total", before), "0")} heartbeats/s, {Text(now.Rate("archipelago_changes_total", before), "0.#")} changes/s, {Text(now["dcl_archipelago_peers_count"], "0")} peers",
+        "Service" => $"{Text(now.Rate("archipelago_heartbeats_total", before), "0")} heartbeats/s, {Text(now.Rate("archipelago_changes_total", before), "0.#")} changes/s, {Text(now["dcl_archipelago_peers_count"], "0")} peers{Leads(now)}",
         "Connector" => $"{Text(now["archipelago_sockets"], "0")} sockets, {Text(now.Rate("archipelago_heartbeats_forwarded_total", before), "0")} heartbeats/s, {Text(now.Rate("archipelago_limit_exceeded_total", before), "0.#")} over a limit/s",
         "Stats" => $"{Text(now["archipelago_stats_peers"], "0")} peers, {Text(now.Rate("archipelago_stats_heartbeats_total", before), "0")} heartbeats/s, {Text(now["archipelago_streams"], "0")} streams",
         "RealmProvider" => $"catalysts offered: {Text(now["archipelago_catalysts_offered"], "0")}, main realm {(now["archipelago_main_realm_healthy"] > 0 ? "healthy" : "not healthy")}",
         _ => "",
     };
+
+    /// <summary>What a Service is among several; nothing where there is one.</summary>
+    private static string Leads(HostFigures now) => now["archipelago_term"] == 0 ? ""
+        : now["archipelago_leads"] > 0 ? $", leads in term {Text(now["archipelago_term"], "0")}"
+        : now["archipelago_standby_ready"] > 0 ? ", stands by" : ", stands by, not ready";
 
     private static Table World(WorldFigures world)
     {

@@ -53,6 +53,7 @@ internal sealed partial class Leadership : BackgroundService
     private volatile bool isLeaving;
     private long latestTerm;
     private int takeovers;
+    private int nudges;
 
     public Leadership(LeadershipOptions options, ILeaseStore? store, TimeProvider clock, ILogger<Leadership> log)
     {
@@ -105,6 +106,7 @@ internal sealed partial class Leadership : BackgroundService
     /// <summary>The leader has said that it leaves: it is worth to look at once.</summary>
     public void Nudge()
     {
+        Interlocked.Increment(ref nudges);
         Change(l => l.Nudged(clock.GetTimestamp()));
         nudge.Release();
     }
@@ -190,6 +192,7 @@ internal sealed partial class Leadership : BackgroundService
     private async Task ActAsync(LeaseAction action, CancellationToken cancellationToken)
     {
         long sentAt = clock.GetTimestamp();
+        int nudged = Volatile.Read(ref nudges);
         try
         {
             if (!await store!.OpenAsync(cancellationToken))
@@ -198,6 +201,9 @@ internal sealed partial class Leadership : BackgroundService
             {
                 (long revision, LeaseEntry? entry) = await store.ReadAsync(cancellationToken);
                 Change(l => l.OnRead(clock.GetTimestamp(), revision, entry));
+                // What was read may be from before it.
+                if (Volatile.Read(ref nudges) != nudged)
+                    Change(l => l.Nudged(clock.GetTimestamp()));
             }
             else if (await store.TryWriteAsync(action.Entry, action.Revision, cancellationToken) is { } revision)
             {

@@ -25,6 +25,7 @@ internal sealed class LiveWorld(WorldState world, TimeProvider clock)
     private Dictionary<string, Told> islands = [];
     private IReadOnlyList<Island>? report;
     private FlushReport? flush;
+    private LeaderStatus? leader;
     private bool healthy;
     private string version = "";
     private byte[]? whole;
@@ -34,14 +35,15 @@ internal sealed class LiveWorld(WorldState world, TimeProvider clock)
     public byte[]? Advance()
     {
         string now = world.Version;
-        if (now == version && ReferenceEquals(flush, world.LastFlush) && healthy == world.IsCoreHealthy)
+        LeaderStatus? leads = world.Leader;
+        if (now == version && ReferenceEquals(flush, world.LastFlush) && ReferenceEquals(leader, leads) && healthy == world.IsCoreHealthy)
             return null;
-        bool newFlush = !ReferenceEquals(flush, world.LastFlush);
-        (version, flush, healthy) = (now, world.LastFlush, world.IsCoreHealthy);
+        bool newFlush = !ReferenceEquals(flush, world.LastFlush), newLeader = !ReferenceEquals(leader, leads);
+        (version, flush, leader, healthy) = (now, world.LastFlush, leads, world.IsCoreHealthy);
         NotePeers();
         NoteIslands();
         whole = null;
-        return Frame("changes"u8, json => WriteChanges(json, newFlush));
+        return Frame("changes"u8, json => WriteChanges(json, newFlush, newLeader));
     }
 
     /// <summary>The frame that tells everything, as of the last <see cref="Advance"/>; the same for all who need it until the next.</summary>
@@ -114,9 +116,11 @@ internal sealed class LiveWorld(WorldState world, TimeProvider clock)
             WriteIsland(json, told, sameMembers: false);
         json.WriteEndArray();
         WriteFlush(json);
+        if (leader is not null)
+            WriteLeader(json);
     }
 
-    private void WriteChanges(Utf8JsonWriter json, bool newFlush)
+    private void WriteChanges(Utf8JsonWriter json, bool newFlush, bool newLeader)
     {
         WriteTime(json);
         WritePeers(json, "came", came, named: true);
@@ -135,6 +139,8 @@ internal sealed class LiveWorld(WorldState world, TimeProvider clock)
         json.WriteEndArray();
         if (newFlush)
             WriteFlush(json);
+        if (newLeader)
+            WriteLeader(json);
     }
 
     private void WriteTime(Utf8JsonWriter json)
@@ -179,6 +185,32 @@ internal sealed class LiveWorld(WorldState world, TimeProvider clock)
                 json.WriteNumberValue(member);
             json.WriteEndArray();
         }
+        json.WriteEndObject();
+    }
+
+    /// <summary>Who leads of several Services; null when nobody has said so for long, or there is only one.</summary>
+    private void WriteLeader(Utf8JsonWriter json)
+    {
+        if (leader is not { } leads)
+        {
+            json.WriteNull("leader");
+            return;
+        }
+        json.WriteStartObject("leader");
+        json.WriteString("node", leads.Node);
+        json.WriteNumber("term", leads.Term);
+        json.WriteNumber("since", leads.Since);
+        json.WriteString("cause", leads.Cause);
+        json.WriteStartArray("standbys");
+        foreach (StandbyStatus standby in leads.Standbys)
+        {
+            json.WriteStartObject();
+            json.WriteString("node", standby.Node);
+            json.WriteBoolean("ready", standby.Ready);
+            WriteDouble(json, "lagMs", Math.Round(standby.LagMs, 1));
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
         json.WriteEndObject();
     }
 

@@ -45,6 +45,17 @@ export class Figures {
   hear(frame) {
     Object.assign(this, { heartbeats: frame.heartbeats, time: frame.time })
     if (frame.flush) this.flush = frame.flush
+    if (frame.leader !== undefined) this.lead(frame.leader)
+  }
+
+  // Of several Services: who leads, since when and why, and who stands by.
+  lead(leader) {
+    const line = document.getElementById('leader')
+    line.hidden = leader === null
+    if (leader === null) return
+    const since = new Date(leader.since).toLocaleTimeString('en-GB')
+    const standbys = leader.standbys.map((s) => `${s.node}, ${s.ready ? `${Math.round(s.lagMs)} ms behind` : 'not ready'}`)
+    line.textContent = `Led by ${leader.node} since ${since} (term ${leader.term}, ${leader.cause}). ${standbys.length === 0 ? 'Nobody stands by.' : `Standing by: ${standbys.join('; ')}.`}`
   }
 
   // Once a second: notes the figures and draws them.
