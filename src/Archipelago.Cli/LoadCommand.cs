@@ -35,7 +35,7 @@ internal static class LoadCommand
         var command = new Command("standby", "Two Services on a nats-server with JetStream (which must be installed); kills the one that leads again and again, hands over, freezes it, and measures what people notice.") { people, kills, handOvers };
         command.SetAction(parsed => WithProgramsAsync(async () =>
         {
-            await using var drill = new StandbyDrill(parsed.GetValue(people), parsed.GetValue(kills), parsed.GetValue(handOvers), Console.WriteLine);
+            await using var drill = new StandbyDrill(parsed.GetValue(people), parsed.GetValue(kills), parsed.GetValue(handOvers), (2000, 200), Console.WriteLine);
             return (await drill.RunAsync()).All(step => step.Held) ? 0 : 1;
         }));
         return command;

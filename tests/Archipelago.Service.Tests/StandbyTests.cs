@@ -1,4 +1,5 @@
 using Archipelago.Messaging;
+using Archipelago.Nats;
 using Archipelago.Protocol;
 using Archipelago.Testing;
 
@@ -337,5 +338,66 @@ public class StandbyTests
         await realm.AllTold();
         realm.AssertNobodyMoved();
         realm.AssertTermsRise();
+    }
+
+    /// <summary>Three servers, of which two are enough.</summary>
+    [Fact]
+    public async Task Any_server_of_three_may_be_lost()
+    {
+        int[] ports = [.. Enumerable.Range(0, 6).Select(_ => NatsServer.FreePort())];
+        string routes = string.Join(',', ports[3..].Select(p => $"nats://127.0.0.1:{p}"));
+        var servers = new NatsServer[3];
+        for (int i = 0; i < 3; i++)
+            servers[i] = await NatsServer.StartAsync(arguments: $"-js -sd {{folder}}/js -n s{i} --cluster_name c -cluster nats://127.0.0.1:{ports[3 + i]} -routes {routes}", port: ports[i]);
+        await using NatsServer first = servers[0], second = servers[1], third = servers[2];
+        await using StandbyFixture realm = StandbyFixture.OnServers([.. servers.Select(s => s.Url)], replicas: 3);
+        (ServiceNode leader, ServiceNode standby) = await realm.StartTwoAsync();
+        Assert.Equal(3, await CopiesAsync(servers[0].Url));
+        realm.Come("a", 20);
+        await realm.AllTold();
+        char group = 'b';
+        foreach (NatsServer server in servers)
+        {
+            // One of the three leads the bucket, and each is lost once.
+            await server.KillAsync();
+            await Eventually.TrueAsync(() => leader.Leads != standby.Leads && (leader.StandsBy || standby.StandsBy), 40);
+            realm.Come(group.ToString(), 8);
+            await Eventually.TrueAsync(() => realm.Everybody.All(realm.Islands.ContainsKey), 40);
+            await server.StartAgainAsync();
+            await Eventually.TrueAsync(async () => await CopiesAsync(server.Url) == 3, 40);
+            group++;
+        }
+        realm.AssertNobodyMoved();
+        realm.AssertTermsRise();
+        // And a Service, on top.
+        (ServiceNode dying, ServiceNode next) = (leader, standby);
+        await Eventually.TrueAsync(() =>
+        {
+            (dying, next) = leader.Leads ? (leader, standby) : (standby, leader);
+            return dying.Leads && next.StandsBy;
+        });
+        await dying.DieAt(FlushLoop.Phase.Told);
+        await Eventually.TrueAsync(() => next.Leads);
+        realm.Come("z", 4);
+        await realm.AllTold();
+        realm.AssertNobodyMoved();
+    }
+
+    /// <summary>How many servers have the whole bucket, as its leader knows; 0 while there is none.</summary>
+    private static async Task<int> CopiesAsync(Uri server)
+    {
+        await using NatsConnection connection = await NatsConnection.ConnectAsync(new NatsOptions { Servers = [server] });
+        try
+        {
+            NatsReply reply = await connection.RequestAsync("$JS.API.STREAM.INFO.KV_archipelago", default, TimeSpan.FromSeconds(1));
+            using var answer = System.Text.Json.JsonDocument.Parse(reply.Payload);
+            return answer.RootElement.TryGetProperty("cluster", out System.Text.Json.JsonElement cluster) && cluster.TryGetProperty("leader", out _) && cluster.TryGetProperty("replicas", out System.Text.Json.JsonElement replicas)
+                ? 1 + replicas.EnumerateArray().Count(r => r.GetProperty("current").GetBoolean())
+                : 0;
+        }
+        catch (Exception e) when (e is TimeoutException or NatsException)
+        {
+            return 0;
+        }
     }
 }

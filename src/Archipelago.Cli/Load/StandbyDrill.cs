@@ -19,8 +19,9 @@ namespace Archipelago.Cli.Load;
 /// <param name="peoplePerConnector">Bots on each Connector.</param>
 /// <param name="kills">Times that the leader is killed.</param>
 /// <param name="handOvers">Times that the leader is asked to end.</param>
+/// <param name="limits">Milliseconds in which all but one in a hundred newcomers must have an island: after a kill, and after a hand-over.</param>
 /// <param name="tell">Told of each step as it is done.</param>
-internal sealed class StandbyDrill(int peoplePerConnector, int kills, int handOvers, Action<string> tell) : IAsyncDisposable
+internal sealed class StandbyDrill(int peoplePerConnector, int kills, int handOvers, (double Kill, double HandOver) limits, Action<string> tell) : IAsyncDisposable
 {
     private const int NewcomersEach = 5;
 
@@ -44,8 +45,8 @@ internal sealed class StandbyDrill(int peoplePerConnector, int kills, int handOv
     public async Task<IReadOnlyList<DrillStep>> RunAsync()
     {
         await StepAsync("two Services, two Connectors, people who stand still", StartAsync);
-        await StepAsync($"kill -9 of the Service that leads, {kills} times", () => AgainAsync(kills, KillAsync, limitMs: 2000));
-        await StepAsync($"the Service that leads is asked to end, {handOvers} times", () => AgainAsync(handOvers, HandOverAsync, limitMs: 200));
+        await StepAsync($"kill -9 of the Service that leads, {kills} times", () => AgainAsync(kills, KillAsync, limits.Kill));
+        await StepAsync($"the Service that leads is asked to end, {handOvers} times", () => AgainAsync(handOvers, HandOverAsync, limits.HandOver));
         await StepAsync("the Service that leads is frozen, and goes on when another leads", FreezeAsync);
         await StepAsync("everybody leaves", EndAsync);
         return steps;
