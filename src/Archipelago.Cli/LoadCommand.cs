@@ -49,10 +49,11 @@ internal static class LoadCommand
         peers.Require(n => n is >= 1 and <= 1_000_000, "--peers must be between 1 and 1000000.");
         newcomers.Require(n => n is >= 1 and <= 100_000, "--newcomers must be between 1 and 100000.");
         seconds.Require(n => n is >= 1 and <= 3600, "--seconds must be between 1 and 3600.");
-        var command = new Command("service", "The Service on a nats-server (which must be installed) under synthetic heartbeats; one line of JSON.") { peers, newcomers, seconds };
+        var standby = new Option<bool>("--standby") { Description = "A second Service stands by, and what that costs is measured, too." };
+        var command = new Command("service", "The Service on a nats-server (which must be installed) under synthetic heartbeats; one line of JSON.") { peers, newcomers, seconds, standby };
         command.SetAction(parsed => WithProgramsAsync(async () =>
         {
-            await using var load = new ServiceLoad(parsed.GetValue(peers), parsed.GetValue(newcomers), parsed.GetValue(seconds));
+            await using var load = new ServiceLoad(parsed.GetValue(peers), parsed.GetValue(newcomers), parsed.GetValue(seconds), parsed.GetValue(standby));
             Console.WriteLine(await load.RunAsync());
             return 0;
         }));

@@ -14,12 +14,14 @@ namespace Archipelago.Cli.Load;
 /// <param name="peers">Who is there.</param>
 /// <param name="newcomers">Who arrives while it is measured.</param>
 /// <param name="seconds">For how long.</param>
-internal sealed class ServiceLoad(int peers, int newcomers, int seconds) : IAsyncDisposable
+/// <param name="hasStandby">Whether a second Service stands by, and what that costs is measured, too.</param>
+internal sealed class ServiceLoad(int peers, int newcomers, int seconds, bool hasStandby = false) : IAsyncDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(120);
 
-    private readonly ChildProcess nats = ChildProcess.NatsServer(ChildProcess.FreePort());
-    private readonly ChildProcess service = ChildProcess.Host("Archipelago.Service", []);
+    private readonly DirectoryInfo folder = Directory.CreateTempSubdirectory("service");
+    private readonly ChildProcess service = ChildProcess.Host("Archipelago.Service", []), standby = ChildProcess.Host("Archipelago.Service", []);
+    private ChildProcess nats = null!;
     private readonly SyntheticPeers world = new(peers, newcomers);
     private readonly ConcurrentDictionary<string, long> firstHeartbeats = new(StringComparer.Ordinal);
     private readonly ConcurrentBag<double> latencies = [];
@@ -49,11 +51,16 @@ internal sealed class ServiceLoad(int peers, int newcomers, int seconds) : IAsyn
         await Until.TrueAsync(() => reports.Count > 0, Patience);
         ForgetReports();
         (double _, double before) = service.Usage();
+        double standbyBefore = hasStandby ? standby.Usage().Seconds : 0, replicated = await ReplicatedAsync();
         long start = Stopwatch.GetTimestamp();
         await WalkAsync();
         double wall = Stopwatch.GetElapsedTime(start).TotalSeconds;
         await Until.TrueAsync(() => latencies.Count == newcomers, Patience);
         (double memory, double after) = service.Usage();
+        replicated = (await ReplicatedAsync() - replicated) / wall;
+        string beside = hasStandby
+            ? string.Create(CultureInfo.InvariantCulture, $",\"standby\":{{\"processorCores\":{(standby.Usage().Seconds - standbyBefore) / wall:0.###},\"mebibytes\":{standby.Usage().Mebibytes:0},\"bytesASecond\":{replicated:0}}}")
+            : "";
         Latency latency = Latency.Of(latencies), flush, newcomerFlush;
         double allocated, lag;
         lock (reports)
@@ -64,7 +71,18 @@ internal sealed class ServiceLoad(int peers, int newcomers, int seconds) : IAsyn
             lag = reports.Max(r => r.IntakeLagMs);
         }
         return string.Create(CultureInfo.InvariantCulture,
-            $"{{\"peers\":{peers},\"allInMs\":{all:0},\"newcomers\":{newcomers},\"firstIslandMs\":{{\"p50\":{latency.P50},\"p99\":{latency.P99},\"max\":{latency.Max:0.#}}},\"flushMs\":{{\"p50\":{flush.P50},\"p99\":{flush.P99}}},\"slowestNewcomerFlushMs\":{newcomerFlush.Max:0.##},\"intakeLagMs\":{lag:0.##},\"allocatedBytesASecond\":{allocated:0},\"processorCores\":{(after - before) / wall:0.###},\"mebibytes\":{memory:0},\"heartbeatsDropped\":{bus.Statistics.Dropped(DropCause.Disconnected)}}}");
+            $"{{\"peers\":{peers},\"allInMs\":{all:0},\"newcomers\":{newcomers},\"firstIslandMs\":{{\"p50\":{latency.P50},\"p99\":{latency.P99},\"max\":{latency.Max:0.#}}},\"flushMs\":{{\"p50\":{flush.P50},\"p99\":{flush.P99}}},\"slowestNewcomerFlushMs\":{newcomerFlush.Max:0.##},\"intakeLagMs\":{lag:0.##},\"allocatedBytesASecond\":{allocated:0},\"processorCores\":{(after - before) / wall:0.###},\"mebibytes\":{memory:0},\"heartbeatsDropped\":{bus.Statistics.Dropped(DropCause.Disconnected)}{beside}}}");
+    }
+
+    /// <summary>Bytes that the leader has told its standby.</summary>
+    private async Task<double> ReplicatedAsync()
+    {
+        if (!hasStandby)
+            return 0;
+        using var http = new HttpClient();
+        string metrics = await http.GetStringAsync(new Uri(service.Address, "/metrics"));
+        string line = metrics.Split('\n').First(l => l.StartsWith("archipelago_replica_bytes_total ", StringComparison.Ordinal));
+        return double.Parse(line[(line.LastIndexOf(' ') + 1)..], CultureInfo.InvariantCulture);
     }
 
     public async ValueTask DisposeAsync()
@@ -72,19 +90,26 @@ internal sealed class ServiceLoad(int peers, int newcomers, int seconds) : IAsyn
         if (bus is not null)
             await bus.DisposeAsync();
         await service.DisposeAsync();
-        await nats.DisposeAsync();
+        await standby.DisposeAsync();
+        if (nats is not null)
+            await nats.DisposeAsync();
+        folder.Delete(recursive: true);
     }
 
     private async Task StartAsync()
     {
+        nats = ChildProcess.NatsServer(ChildProcess.FreePort(), hasStandby ? $"-js -sd {folder.FullName}" : "");
         await nats.StartServerAsync();
-        service.Set("NATS_URL", nats.Address.ToString());
-        service.Set("HTTP_SERVER_HOST", "127.0.0.1");
-        service.Set("HTTP_SERVER_PORT", "0");
-        service.Set("LIVEKIT_HOST", "ws://127.0.0.1:7880");
-        service.Set("LIVEKIT_API_KEY", "load");
-        service.Set("LIVEKIT_API_SECRET", "a-secret-for-loads-that-everybody-knows");
-        await service.StartHostAsync();
+        foreach (ChildProcess host in (ChildProcess[])(hasStandby ? [service, standby] : [service]))
+        {
+            host.Set("NATS_URL", nats.Address.ToString());
+            host.Set("HTTP_SERVER_HOST", "127.0.0.1");
+            host.Set("HTTP_SERVER_PORT", "0");
+            host.Set("LIVEKIT_HOST", "ws://127.0.0.1:7880");
+            host.Set("LIVEKIT_API_KEY", "load");
+            host.Set("LIVEKIT_API_SECRET", "a-secret-for-loads-that-everybody-knows");
+            await host.StartHostAsync();
+        }
     }
 
     /// <summary>Newcomers arrive evenly over the whole time.</summary>
