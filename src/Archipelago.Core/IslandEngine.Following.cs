@@ -147,15 +147,14 @@ public sealed partial class IslandEngine
     }
 
     /// <summary>
-    /// Leaves out so many numbers of islands: for one who takes the place of an engine that may have made islands, and told of them, since it was last heard. Between flushes.
+    /// Leaves out numbers of islands: for one who takes the place of an engine that may have made islands, and told of them, since it was last heard. Between flushes.
     /// </summary>
-    /// <param name="count">How many, at least as many as that one can have made.</param>
+    /// <param name="id">New islands get numbers above this one; nothing changes where they do already.</param>
     /// <exception cref="InvalidOperationException">A flush is running, or this engine follows another.</exception>
-    public void SkipIds(long count)
+    public void SkipIdsTo(long id)
     {
-        ArgumentOutOfRangeException.ThrowIfNegative(count);
         Enter();
-        world.LastId += count;
+        world.LastId = Math.Max(world.LastId, id);
         Volatile.Write(ref flushing, 0);
     }
 

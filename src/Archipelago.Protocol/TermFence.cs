@@ -15,6 +15,9 @@ public sealed class TermFence(TimeProvider clock)
     /// </summary>
     public static readonly TimeSpan Memory = TimeSpan.FromSeconds(30);
 
+    /// <summary>Terms begin with the seconds since 2020 and rise by one; what is larger than this is none.</summary>
+    public const long MostTerm = 1L << 36;
+
     private long term;
     private long heardAt;
     private long dropped;
@@ -55,5 +58,5 @@ public sealed class TermFence(TimeProvider clock)
 
     /// <summary>The term that a message is of; 0 when it does not say. Allocates nothing.</summary>
     public static long Read(ReadOnlySpan<byte> headers) =>
-        BusHeaders.TryGet(headers, Subjects.TermHeaderUtf8, out ReadOnlySpan<byte> text) && Utf8Parser.TryParse(text, out long term, out int digits) && digits == text.Length && term > 0 ? term : 0;
+        BusHeaders.TryGet(headers, Subjects.TermHeaderUtf8, out ReadOnlySpan<byte> text) && Utf8Parser.TryParse(text, out long term, out int digits) && digits == text.Length && term is > 0 and <= MostTerm ? term : 0;
 }

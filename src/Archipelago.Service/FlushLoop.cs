@@ -16,9 +16,10 @@ internal sealed partial class FlushLoop(
     IMessageBus bus, ServiceOptions options, TimeProvider clock, ILogger<FlushLoop> log) : BackgroundService
 {
     /// <summary>
-    /// Numbers that whoever takes over leaves out, for each term that has begun since its world was the leader's: more than a leader can have made islands without a standby having heard of it.
+    /// Numbers of islands for each term: a leader's begin at its term times this, or where those end that it knows of. So no two leaders ever give the same one, unless one makes more islands than this
+    /// in a term of which the next knows nothing.
     /// </summary>
-    private const long SpareIds = 36 * 36 * 36 * 36;
+    private const long IdsOfTerm = 36L * 36 * 36 * 36 * 36;
 
     /// <summary>How often a Service that may have to take over looks whether it has to.</summary>
     private static readonly TimeSpan Watch = TimeSpan.FromMilliseconds(25);
@@ -29,12 +30,14 @@ internal sealed partial class FlushLoop(
     private readonly List<IDisposable> subscriptions = [];
     private readonly List<IslandChange> untold = [];
     private readonly List<Peer> departed = [];
-    private long lastCycle;
+    private long nextCycle;
+    private long lastPlaced;
     private long toldUpTo;
 
     /// <summary>The term in which it led last; 0 for none, or alone.</summary>
     private long ledTerm;
     private bool leads;
+    private TimeSpan tick;
 
     /// <summary>Islands after the last flush.</summary>
     public int IslandCount { get; private set; }
@@ -76,15 +79,28 @@ internal sealed partial class FlushLoop(
         subscriptions.Add(bus.Subscribe(Subjects.Leader, OnLeader));
         subscriptions.Add(bus.Subscribe(Subjects.Standby, replicator.OnStandby));
         subscriptions.Add(bus.Subscribe(Subjects.ReplicaJoin, replicator.OnJoin));
-        subscriptions.Add(bus.Subscribe(Subjects.Replica, message => worlds.Follower?.OnReplica(message)));
-        subscriptions.Add(bus.Subscribe(Subjects.ReplicaOf(leadership.Node), message => worlds.Follower?.OnSnapshot(message)));
+        subscriptions.Add(bus.Subscribe(Subjects.Replica, message =>
+        {
+            leadership.Hear(TermFence.Read(message.Headers));
+            worlds.Follower?.OnReplica(message);
+        }));
+        subscriptions.Add(bus.Subscribe(Subjects.ReplicaOf(leadership.Node), message =>
+        {
+            leadership.Hear(TermFence.Read(message.Headers));
+            worlds.Follower?.OnSnapshot(message);
+        }));
     }
 
-    private Follower NewFollower() => new(bus, worlds, arrivals, leadership.Node, options.HeartbeatLifetime, clock, log);
+    private Follower NewFollower()
+    {
+        var made = new Follower(bus, worlds, arrivals, leadership.Node, options.HeartbeatLifetime, clock, log);
+        made.OnLeader(leadership.LatestTerm);
+        return made;
+    }
 
     private void OnLeader(BusMessage message)
     {
-        if (!ClientFrames.TryParse(LeaderStatus.Parser, message.Payload, out LeaderStatus? status))
+        if (!ClientFrames.TryParse(LeaderStatus.Parser, message.Payload, out LeaderStatus? status) || status.Term != TermFence.Read(message.Headers))
             return;
         if (leadership.Hear(status.Term))
             worlds.Follower?.OnLeader(status.Term);
@@ -96,43 +112,59 @@ internal sealed partial class FlushLoop(
     {
         await base.StopAsync(cancellationToken);
         // While it hands over it goes on listening: what comes is heard by both.
-        bool handedOver = leads && leadership.Role == Role.Leader && await HandOverAsync(cancellationToken);
+        bool handedOver = await LeaveAsync(cancellationToken);
         subscriptions.ForEach(s => s.Dispose());
         if (leads && !handedOver && options.StateFile is { } path)
             Save(path);
     }
 
-    /// <summary>Tells what there is to tell, waits until the successor knows it, and lets it lead.</summary>
-    private async Task<bool> HandOverAsync(CancellationToken cancellationToken)
+    /// <summary>Lets another lead, where there is one; true when it does.</summary>
+    private async Task<bool> LeaveAsync(CancellationToken cancellationToken)
     {
         try
         {
-            await PlaceNewcomersAsync(cancellationToken);
-            if (replicator.Successor is not { } successor)
-            {
-                await leadership.HandOverAsync("", cancellationToken);
-                return false;
-            }
-            await UntilAsync(() => replicator.IsLevel(successor), cancellationToken);
-            bool handed = await leadership.HandOverAsync(successor, cancellationToken);
-            LeaderStatus farewell = replicator.Describe();
-            farewell.Successor = successor;
-            await bus.PublishAsync(Subjects.Leader, Google.Protobuf.MessageExtensions.ToByteArray(farewell), WhenDisconnected.Drop, cancellationToken, leadership.Now.Headers);
-            if (handed)
-                await UntilAsync(() => leadership.LatestTerm > ledTerm, cancellationToken);
-            LogHandedOver(log, successor);
-            return handed;
+            if (worlds.Follower is { } follower)
+                await follower.LeaveAsync(cancellationToken);
+            return leads && leadership.Role == Role.Leader && await HandOverAsync(cancellationToken);
         }
-        catch (OperationCanceledException)
+        catch (Exception e) when (e is not OutOfMemoryException)
         {
+            LogFailure(log, e);
             return false;
         }
     }
 
-    private async Task UntilAsync(Func<bool> isSo, CancellationToken cancellationToken)
+    /// <summary>Tells what there is to tell, waits until somebody knows it all, and lets that one lead.</summary>
+    private async Task<bool> HandOverAsync(CancellationToken cancellationToken)
+    {
+        await PlaceNewcomersAsync(cancellationToken);
+        string? successor = null;
+        await UntilAsync(
+            async () =>
+            {
+                await replicator.AnswerJoinsAsync(cancellationToken);
+                return (successor = replicator.Successor) is not null || !replicator.HasCandidates;
+            },
+            cancellationToken);
+        bool handed = await leadership.HandOverAsync(successor ?? "", cancellationToken);
+        if (successor is null)
+            return false;
+        LeaderStatus farewell = replicator.Describe();
+        farewell.Successor = successor;
+        await bus.PublishAsync(Subjects.Leader, Google.Protobuf.MessageExtensions.ToByteArray(farewell), WhenDisconnected.Drop, cancellationToken, leadership.Now.Headers);
+        if (handed)
+            await UntilAsync(() => Task.FromResult(leadership.LatestTerm > ledTerm), cancellationToken);
+        // Named is not yet there: who does not say that it leads may have died meanwhile.
+        if (leadership.LatestTerm <= ledTerm)
+            return false;
+        LogHandedOver(log, successor);
+        return true;
+    }
+
+    private async Task UntilAsync(Func<Task<bool>> isSo, CancellationToken cancellationToken)
     {
         long start = clock.GetTimestamp();
-        while (!isSo() && clock.GetElapsedTime(start) < HandOverLimit)
+        while (!await isSo() && clock.GetElapsedTime(start) < HandOverLimit)
             await Task.Delay(TimeSpan.FromMilliseconds(5), clock, cancellationToken);
     }
 
@@ -166,7 +198,6 @@ internal sealed partial class FlushLoop(
     public async Task CycleAsync(CancellationToken cancellationToken)
     {
         using Activity? activity = activities.StartActivity("flush");
-        lastCycle = clock.GetTimestamp();
         statistics.Probe();
         departed.Clear();
         await EnterAsync(Phase.Begun);
@@ -220,6 +251,7 @@ internal sealed partial class FlushLoop(
     /// <summary>Between beats: newcomers get an island, and nobody else moves.</summary>
     public async Task PlaceNewcomersAsync(CancellationToken cancellationToken)
     {
+        lastPlaced = clock.GetTimestamp();
         bool hasNewcomers = worlds.Now.Engine.HasNewcomers;
         statistics.Begin();
         ValueTask replicated = Flush(newcomersOnly: true, cancellationToken);
@@ -232,9 +264,10 @@ internal sealed partial class FlushLoop(
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         TimeSpan period = options.PlacesPromptly ? options.NewcomerPeriod : options.FlushPeriod;
-        using var timer = new PeriodicTimer(leads || period < Watch ? period : Watch, clock);
+        tick = leads || period < Watch ? period : Watch;
+        using var timer = new PeriodicTimer(tick, clock);
         // The first beat does not wait for its time.
-        lastCycle = clock.GetTimestamp() - (long)(options.FlushPeriod.TotalSeconds * clock.TimestampFrequency);
+        nextCycle = lastPlaced = clock.GetTimestamp();
         // A beat that has begun is finished: half of one could not be handed over. A bus that takes nothing must not keep the process, though.
         using var giveUp = new CancellationTokenSource();
         await using CancellationTokenRegistration _ = stoppingToken.Register(() => giveUp.CancelAfter(HandOverLimit));
@@ -250,8 +283,10 @@ internal sealed partial class FlushLoop(
             case Role.Deciding or Role.Standby:
                 if (leads)
                     StepDown();
-                await worlds.Follower!.PumpAsync(cancellationToken);
-                leadership.IsReady = worlds.Follower.IsLevel;
+                // Who does not know yet whether there are others asks them for nothing.
+                if (leadership.Role == Role.Standby)
+                    await worlds.Follower!.PumpAsync(cancellationToken);
+                leadership.IsReady = worlds.Follower!.IsLevel;
                 return;
             case Role.Leader when !leadership.MaySpeak:
                 // It does not know whether it leads: it listens, moves nobody and says nothing.
@@ -259,23 +294,34 @@ internal sealed partial class FlushLoop(
             case Role.Leader when !leads || ledTerm != leadership.Now.Term:
                 if (leads)
                     StepDown();
-                await TakeOverAsync(cancellationToken);
+                if (!await TakeOverAsync(cancellationToken))
+                    return;
                 break;
             case Role.Alone when !leads:
-                Inherit();
+                Inherit(term: 0);
                 await discovery.TellAsync(cancellationToken);
                 break;
         }
         await replicator.AnswerJoinsAsync(cancellationToken);
         await replicator.PublishStatusAsync(atOnce: false, cancellationToken);
-        if (clock.GetElapsedTime(lastCycle) >= options.FlushPeriod)
+        if (IsDue(nextCycle, TimeSpan.Zero))
+        {
+            // From when it was due, not from when it is: beats keep their rhythm, unless they have fallen behind it.
+            long period = Ticks(options.FlushPeriod), now = clock.GetTimestamp();
+            nextCycle = nextCycle + period > now ? nextCycle + period : now + period;
             await CycleAsync(cancellationToken);
-        else if (options.PlacesPromptly && (worlds.Now.Engine.HasNewcomers || untold.Count > 0 || intake.HasAsks))
+        }
+        else if (options.PlacesPromptly && IsDue(lastPlaced, options.NewcomerPeriod) && (worlds.Now.Engine.HasNewcomers || untold.Count > 0 || intake.HasAsks))
             await PlaceNewcomersAsync(cancellationToken);
     }
 
-    /// <summary>Goes on where the leader before has ended.</summary>
-    private async Task TakeOverAsync(CancellationToken cancellationToken)
+    private long Ticks(TimeSpan time) => (long)(time.TotalSeconds * clock.TimestampFrequency);
+
+    /// <summary>True when so much time has passed; half a tick is not waited for.</summary>
+    private bool IsDue(long since, TimeSpan time) => clock.GetTimestamp() >= since + Ticks(time - (tick / 2));
+
+    /// <summary>Goes on where the leader before has ended. False when it may not any more.</summary>
+    private async Task<bool> TakeOverAsync(CancellationToken cancellationToken)
     {
         // First of all, so that nothing of the one before counts any more, and standbys ask for what they need.
         replicator.Reset();
@@ -287,10 +333,11 @@ internal sealed partial class FlushLoop(
             await bus.FlushAsync(limit.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
         long term = leadership.Now.Term;
-        (bool isWarm, int strangers) = Inherit();
-        worlds.Now.Engine.SkipIds(SpareIds * (isWarm || ledTerm == 0 ? 1 : term - ledTerm));
-        Takeovers = isWarm ? (Takeovers.Warm + 1, Takeovers.Cold) : (Takeovers.Warm, Takeovers.Cold + 1);
+        if (!leadership.MaySpeak)
+            return false;
         ledTerm = term;
+        (bool isWarm, int strangers) = Inherit(term);
+        Takeovers = isWarm ? (Takeovers.Warm + 1, Takeovers.Cold) : (Takeovers.Warm, Takeovers.Cold + 1);
         if (isWarm)
             LogTookOver(log, term, worlds.Now.Peers.Count, untold.Count, strangers);
         else if (leadership.Now.Cause != "first")
@@ -298,9 +345,11 @@ internal sealed partial class FlushLoop(
         await discovery.TellAsync(cancellationToken);
         // What the other may have told half of, and newcomers, at once; a beat when it is time for one.
         await PlaceNewcomersAsync(cancellationToken);
+        return true;
     }
 
-    private (bool IsWarm, int Strangers) Inherit()
+    /// <param name="term">The term that begins; 0 for none.</param>
+    private (bool IsWarm, int Strangers) Inherit(long term)
     {
         Follower following = worlds.Follower!;
         Inheritance inherited = following.TakeOver(world =>
@@ -308,6 +357,9 @@ internal sealed partial class FlushLoop(
             worlds.Now = world;
             worlds.Follower = null;
         });
+        worlds.Now.Engine.SkipIdsTo(term * IdsOfTerm);
+        // Its beats go on in the rhythm of the one before.
+        nextCycle = inherited.IsWarm && following.LastBeat is { } beat ? beat + Ticks(options.FlushPeriod) : clock.GetTimestamp();
         untold.Clear();
         untold.AddRange(inherited.Untold);
         leads = true;
@@ -322,6 +374,7 @@ internal sealed partial class FlushLoop(
     {
         leads = false;
         untold.Clear();
+        intake.ForgetAsks();
         worlds.Follower = NewFollower();
     }
 

@@ -162,6 +162,9 @@ internal sealed partial class Intake
         asks.Enqueue((peer, Encoding.UTF8.GetString(message.Payload)));
     }
 
+    /// <summary>Forgets who has asked: another Service leads, and answers.</summary>
+    public void ForgetAsks() => asks.Clear();
+
     /// <summary>True when somebody has asked.</summary>
     public bool HasAsks => !asks.IsEmpty;
 

@@ -93,6 +93,9 @@ internal sealed class ServiceNode(WebApplication app, Wire wire) : IAsyncDisposa
 
     public FlushLoop Loop => app.Services.GetRequiredService<FlushLoop>();
 
+    public T Services<T>()
+        where T : notnull => app.Services.GetRequiredService<T>();
+
     public Worlds Worlds => app.Services.GetRequiredService<Worlds>();
 
     public bool Leads => Leadership.MaySpeak && Worlds.Follower is null;

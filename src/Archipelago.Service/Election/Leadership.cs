@@ -54,6 +54,13 @@ internal sealed partial class Leadership : BackgroundService
     private long latestTerm;
     private int takeovers;
     private int nudges;
+    private long complainedAt;
+
+    /// <summary>2020-01-01, from which the seconds of the first term are counted.</summary>
+    private const long Epoch = 1_577_836_800;
+
+    /// <summary>How long a server may leave the question for its JetStream unanswered: one that may not be asked never answers.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
 
     public Leadership(LeadershipOptions options, ILeaseStore? store, TimeProvider clock, ILogger<Leadership> log)
     {
@@ -146,7 +153,7 @@ internal sealed partial class Leadership : BackgroundService
         role = Role.Standby;
         while (!stoppingToken.IsCancellationRequested && !isLeaving)
         {
-            LeaseAction action = lease.Next(clock.GetTimestamp(), new LeaseView(IsReady, LatestTerm, clock.GetUtcNow().ToUnixTimeSeconds()));
+            LeaseAction action = lease.Next(clock.GetTimestamp(), new LeaseView(IsReady, LatestTerm, Math.Max(1, clock.GetUtcNow().ToUnixTimeSeconds() - Epoch)));
             if (action.Step == LeaseStep.Wait)
                 await WaitAsync(action.At, stoppingToken);
             else
@@ -158,26 +165,52 @@ internal sealed partial class Leadership : BackgroundService
     /// <summary>Waits until the register is there, or it is known that there is none.</summary>
     private async Task<bool> OpenAsync(CancellationToken cancellationToken)
     {
+        TimeSpan unanswered = TimeSpan.Zero;
         while (true)
         {
+            long asked = clock.GetTimestamp();
             try
             {
                 if (await store!.OpenAsync(cancellationToken))
                     return true;
                 if (!options.IsRequired)
                 {
-                    role = Role.Alone;
                     LogAlone(log);
+                    role = Role.Alone;
                     return false;
                 }
-                LogNoStore(log);
+                Complain(() => LogNoStore(log));
             }
-            catch (Exception e) when (e is NatsException or TimeoutException)
+            catch (NatsJetStreamException e)
             {
-                // There is no connection yet.
+                Complain(() => LogRefused(log, e.Message));
+            }
+            catch (TimeoutException)
+            {
+                unanswered += clock.GetElapsedTime(asked);
+                Complain(() => LogUnanswered(log));
+                if (!options.IsRequired && unanswered >= Patience)
+                {
+                    LogAloneUnanswered(log);
+                    role = Role.Alone;
+                    return false;
+                }
+            }
+            catch (NatsException)
+            {
+                // There is no connection yet, of which the bus complains by itself.
             }
             await Task.Delay(TimeSpan.FromMilliseconds(200), clock, cancellationToken);
         }
+    }
+
+    /// <summary>At most once in ten seconds.</summary>
+    private void Complain(Action complain)
+    {
+        if (complainedAt != 0 && clock.GetElapsedTime(complainedAt) < Patience)
+            return;
+        complainedAt = clock.GetTimestamp();
+        complain();
     }
 
     private async Task WaitAsync(long until, CancellationToken cancellationToken)
@@ -200,6 +233,9 @@ internal sealed partial class Leadership : BackgroundService
             if (action.Step == LeaseStep.Read)
             {
                 (long revision, LeaseEntry? entry) = await store.ReadAsync(cancellationToken);
+                // The next term is above this one, also when the register is empty by then.
+                if (entry is { } found)
+                    Hear(found.Term);
                 Change(l => l.OnRead(clock.GetTimestamp(), revision, entry));
                 // What was read may be from before it.
                 if (Volatile.Read(ref nudges) != nudged)
@@ -219,6 +255,7 @@ internal sealed partial class Leadership : BackgroundService
         catch (Exception e) when (e is NatsException or TimeoutException)
         {
             Change(l => l.OnFailed(action, clock.GetTimestamp()));
+            Complain(() => LogFailed(log, e.Message));
         }
     }
 
@@ -253,6 +290,18 @@ internal sealed partial class Leadership : BackgroundService
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "JetStream is not there, and ARCHIPELAGO_STANDBY is required, so this Service waits for it. Start nats-server with -js, or set ARCHIPELAGO_STANDBY=auto.")]
     private static partial void LogNoStore(ILogger log);
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "JetStream refuses the bucket by which Services agree who leads, and this Service waits: {Reason} Check ARCHIPELAGO_LEASE_REPLICAS and ARCHIPELAGO_LEASE_CLUSTER, or set ARCHIPELAGO_STANDBY=off.")]
+    private static partial void LogRefused(ILogger log, string reason);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "NATS does not answer for its JetStream. Has this user a permission for $JS.API.> and $KV.>?")]
+    private static partial void LogUnanswered(ILogger log);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "NATS did not answer for its JetStream, so this Service runs alone. Set ARCHIPELAGO_STANDBY=required where there are several, or =off where there is one.")]
+    private static partial void LogAloneUnanswered(ILogger log);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "The lease can't be read or renewed; a leader falls silent until it can: {Reason}")]
+    private static partial void LogFailed(ILogger log, string reason);
 
     [LoggerMessage(Level = LogLevel.Information, Message = "{Node} leads in term {Term}: {Cause}.")]
     private static partial void LogLeads(ILogger log, string node, long term, string cause);

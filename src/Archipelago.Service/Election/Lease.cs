@@ -35,7 +35,7 @@ internal readonly record struct LeaseAction(LeaseStep Step, long At = 0, LeaseEn
 /// <summary>What a Service knows besides.</summary>
 /// <param name="IsReady">Whether it could take over without anybody being moved; who could not waits longer.</param>
 /// <param name="LatestTerm">The latest term that it has heard of, by whatever way.</param>
-/// <param name="FirstTerm">A term for an empty register: larger than any that can have been there before it was emptied, such as the seconds since some year.</param>
+/// <param name="FirstTerm">A term for an empty register: larger than any that can have been there before it was emptied, such as the seconds since 2020.</param>
 internal readonly record struct LeaseView(bool IsReady, long LatestTerm, long FirstTerm);
 
 /// <summary>
@@ -102,12 +102,18 @@ internal sealed record Lease(string Me, LeaseTimes Times)
         return SeenSince + more + (seen.Holder.Length == 0 ? 0 : Times.Length);
     }
 
-    private LeaseAction Take(in LeaseView view) => Seen switch
+    private LeaseAction Take(in LeaseView view)
     {
-        null => new LeaseAction(LeaseStep.Write, Entry: new LeaseEntry(Me, Math.Max(view.FirstTerm, view.LatestTerm + 1))),
-        { } seen when seen.Holder == Me => new LeaseAction(LeaseStep.Write, Entry: seen, Revision: SeenRevision),
-        { } seen => new LeaseAction(LeaseStep.Write, Entry: new LeaseEntry(Me, Math.Max(seen.Term, view.LatestTerm) + 1), Revision: SeenRevision),
-    };
+        long next = view.LatestTerm + 1;
+        return Seen switch
+        {
+            // What is there is nothing, or nobody's word: terms begin anew, above all that can have been.
+            null or { Term: 0 } => new LeaseAction(LeaseStep.Write, Entry: new LeaseEntry(Me, Math.Max(view.FirstTerm, next)), Revision: SeenRevision),
+            // It was named. Unless the register has forgotten what came after: then it is a new term.
+            { } seen when seen.Holder == Me && seen.Term >= view.LatestTerm => new LeaseAction(LeaseStep.Write, Entry: seen, Revision: SeenRevision),
+            { } seen => new LeaseAction(LeaseStep.Write, Entry: new LeaseEntry(Me, Math.Max(seen.Term + 1, next)), Revision: SeenRevision),
+        };
+    }
 
     /// <summary>The register was read.</summary>
     /// <param name="now">When the answer came.</param>

@@ -30,6 +30,9 @@ internal sealed partial class Follower(IMessageBus bus, Worlds worlds, Arrivals 
 {
     private static readonly TimeSpan AskAgain = TimeSpan.FromSeconds(1);
 
+    /// <summary>Who cannot read what it gets need not ask often.</summary>
+    private static readonly TimeSpan AskAgainInVain = TimeSpan.FromSeconds(10);
+
     /// <summary>Flushes of everybody after which a leader that has heard of the end of a session would have said so.</summary>
     private const int FlushesToEnd = 3;
 
@@ -77,6 +80,9 @@ internal sealed partial class Follower(IMessageBus bus, Worlds worlds, Arrivals 
     /// <summary>The term of the leader that it follows; 0 before one was heard.</summary>
     public long Term => Volatile.Read(ref term);
 
+    /// <summary>When it last heard of a flush of everybody, or, before it has, of the world as it was after one; null before.</summary>
+    public long? LastBeat { get; private set; }
+
     /// <summary>Snapshots that it has taken.</summary>
     public int Snapshots { get; private set; }
 
@@ -111,7 +117,10 @@ internal sealed partial class Follower(IMessageBus bus, Worlds worlds, Arrivals 
             if (isOver)
                 return false;
             strangers.Remove(address);
-            if (world is not null && world.Peers.TryFind(Encoding.UTF8.GetBytes(address), out Peer? peer) && peer.FlushesSinceEnded == Peer.NotEnded)
+            // Until there is a leader's world, its own is the one that it may have to go on with.
+            if (world is null)
+                fallback.Peers.Remove(address);
+            else if (world.Peers.TryFind(Encoding.UTF8.GetBytes(address), out Peer? peer) && peer.FlushesSinceEnded == Peer.NotEnded)
             {
                 peer.FlushesSinceEnded = 0;
                 ended.Add(peer);
@@ -124,7 +133,7 @@ internal sealed partial class Follower(IMessageBus bus, Worlds worlds, Arrivals 
     public SessionStamp? SessionOf(ReadOnlySpan<byte> address)
     {
         lock (gate)
-            return world is not null && world.Peers.TryFind(address, out Peer? peer) ? peer.Session : null;
+            return (world ?? fallback).Peers.TryFind(address, out Peer? peer) ? peer.Session : null;
     }
 
     // ---- what the leader tells ----
@@ -146,7 +155,7 @@ internal sealed partial class Follower(IMessageBus bus, Worlds worlds, Arrivals 
     public async Task PumpAsync(CancellationToken cancellationToken)
     {
         Pump();
-        if (!IsLevel && (!hasAsked || clock.GetElapsedTime(askedAt) >= AskAgain))
+        if (!IsLevel && (!hasAsked || clock.GetElapsedTime(askedAt) >= (fault is null ? AskAgain : AskAgainInVain)))
         {
             (askedAt, hasAsked) = (clock.GetTimestamp(), true);
             await bus.PublishAsync(Subjects.ReplicaJoin, Encoding.UTF8.GetBytes(node), WhenDisconnected.Drop, cancellationToken);
@@ -158,7 +167,14 @@ internal sealed partial class Follower(IMessageBus bus, Worlds worlds, Arrivals 
         Prune();
     }
 
-    public StandbyStatus Describe() => new() { Node = node, Ready = isLevel, Flush = Flush, Term = Term };
+    /// <summary>Says that it cannot lead any more: it ends.</summary>
+    public ValueTask LeaveAsync(CancellationToken cancellationToken)
+    {
+        isLevel = false;
+        return bus.PublishAsync(Subjects.Standby, Describe().ToByteArray(), WhenDisconnected.Drop, cancellationToken);
+    }
+
+    public StandbyStatus Describe() => new() { Node = node, Ready = IsLevel, Flush = Flush, Term = Term };
 
     /// <summary>Takes what the leader has told since the last time.</summary>
     public void Pump()
@@ -189,24 +205,35 @@ internal sealed partial class Follower(IMessageBus bus, Worlds worlds, Arrivals 
         lock (gate)
         {
             isOver = true;
-            IslandWorld mine = world ?? fallback;
-            if (world is not null)
-            {
-                world.Engine.Lead();
-                foreach (Peer peer in ended)
-                    world.Peers.Remove(peer);
-                foreach (Peer peer in world.Peers.All)
-                    world.Silence.Watch(peer);
-            }
+            bool isWarm = world is not null && TryLead(world);
+            IslandWorld mine = isWarm ? world! : fallback;
             settle(mine);
-            return new Inheritance(mine, world is not null, [.. untold.Select(u => u.Change)], [.. strangers.Values.Where(s => clock.GetElapsedTime(s.At) < lifetime)]);
+            return new Inheritance(mine, isWarm, isWarm ? [.. untold.Select(u => u.Change)] : [], [.. strangers.Values.Where(s => clock.GetElapsedTime(s.At) < lifetime)]);
         }
+    }
+
+    private bool TryLead(IslandWorld followed)
+    {
+        try
+        {
+            followed.Engine.Lead();
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            LogCannotLead(log, e);
+            return false;
+        }
+        foreach (Peer peer in ended)
+            followed.Peers.Remove(peer);
+        foreach (Peer peer in followed.Peers.All)
+            followed.Silence.Watch(peer);
+        return true;
     }
 
     private void Take(ReadOnlySpan<byte> message, PartAssembler assembler)
     {
         ReplicaHead head = ReplicaHead.Read(ref message);
-        if (head.Term < term)
+        if (head.Term < term || head.Term <= 0)
             return;
         if (head.Kind == ReplicaKind.Part)
         {
@@ -268,13 +295,18 @@ internal sealed partial class Follower(IMessageBus bus, Worlds worlds, Arrivals 
             foreach (IslandChange change in changes)
                 untold.Add((head.Flush, change));
             ForgetEnded(isFull);
+            if (isFull)
+                LastBeat = clock.GetTimestamp();
         }
         Told(toldUpTo);
     }
 
     private void Enter(in SavedPeer comer)
     {
-        if (comer.Address.Length == 0 || !world!.Peers.TryRestore(comer, clock.GetTimestamp(), out Peer? peer))
+        // Who came anew while a flush began may be told of before its departure is.
+        if (world!.Peers.TryFind(Encoding.UTF8.GetBytes(comer.Address), out Peer? earlier) && earlier.Handle != comer.Handle)
+            world.Peers.Forget(earlier.Handle);
+        if (comer.Address.Length == 0 || !world.Peers.TryRestore(comer, clock.GetTimestamp(), out Peer? peer))
             return;
         if (arrivals.Take(comer.Address) is { } arrival)
         {
@@ -340,6 +372,7 @@ internal sealed partial class Follower(IMessageBus bus, Worlds worlds, Arrivals 
             untold.Clear();
             worlds.Now = next;
             (isLevel, fault) = (true, null);
+            LastBeat ??= now;
             Snapshots++;
         }
         LogCaughtUp(log, state.Peers.Count, term);
@@ -349,7 +382,7 @@ internal sealed partial class Follower(IMessageBus bus, Worlds worlds, Arrivals 
     private void CarryOver(IslandWorld? before, Peer peer)
     {
         if (before is not null && before.Peers.TryFind(peer.AddressBytes, out Peer? known) && known.Handle == peer.Handle)
-            (peer.LastSeen, peer.FirstSubject) = (known.LastSeen, known.FirstSubject);
+            peer.LastSeen = known.LastSeen;
         Recognize(peer);
     }
 
@@ -366,6 +399,9 @@ internal sealed partial class Follower(IMessageBus bus, Worlds worlds, Arrivals 
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "This standby cannot follow the leader: {Fault} It asks for a snapshot again every second; until it gets one that it can read, everybody would be placed anew if it had to take over.")]
     private static partial void LogFault(ILogger log, string fault);
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "What was heard of the leader cannot be gone on with; everybody is placed anew.")]
+    private static partial void LogCannotLead(ILogger log, Exception e);
 
     [LoggerMessage(Level = LogLevel.Information, Message = "This standby is level with the leader of term {Term}: {Peers} peers.")]
     private static partial void LogCaughtUp(ILogger log, int peers, long term);

@@ -57,18 +57,19 @@ internal readonly record struct ReplicaHead(ReplicaKind Kind, long Term, long Fl
 /// <summary>Who came in a flush: what stands before the engine's delta.</summary>
 internal static class ReplicaComers
 {
-    private const int Fixed = 25;
+    private const int Fixed = 26;
 
     public static void Write(IBufferWriter<byte> to, PeerHandle handle, Peer? peer)
     {
-        ReadOnlySpan<byte> address = peer is null ? default : peer.AddressBytes;
+        // One that no subject can carry is none.
+        ReadOnlySpan<byte> address = peer is null || peer.AddressBytes.Length > ushort.MaxValue ? default : peer.AddressBytes;
         Span<byte> span = to.GetSpan(Fixed + address.Length);
         SessionStamp session = peer?.Session ?? default;
         BinaryPrimitives.WriteInt32LittleEndian(span, handle.Slot);
         BinaryPrimitives.WriteUInt32LittleEndian(span[4..], handle.Generation);
         BinaryPrimitives.WriteInt64LittleEndian(span[8..], session.Began);
         BinaryPrimitives.WriteUInt64LittleEndian(span[16..], session.Chance);
-        span[24] = (byte)address.Length;
+        BinaryPrimitives.WriteUInt16LittleEndian(span[24..], (ushort)address.Length);
         address.CopyTo(span[Fixed..]);
         to.Advance(Fixed + address.Length);
     }
@@ -76,12 +77,13 @@ internal static class ReplicaComers
     /// <exception cref="FormatException">It is cut short.</exception>
     public static SavedPeer Read(ref ReadOnlySpan<byte> message)
     {
-        if (message.Length < Fixed || message.Length < Fixed + message[24])
+        int length = message.Length < Fixed ? int.MaxValue - Fixed : BinaryPrimitives.ReadUInt16LittleEndian(message[24..]);
+        if (message.Length < Fixed + length)
             throw new FormatException("The leader's message is cut short.");
         var handle = new PeerHandle(BinaryPrimitives.ReadInt32LittleEndian(message), BinaryPrimitives.ReadUInt32LittleEndian(message[4..]));
         var session = new SessionStamp(BinaryPrimitives.ReadInt64LittleEndian(message[8..]), BinaryPrimitives.ReadUInt64LittleEndian(message[16..]));
-        string address = Subjects.Text(message.Slice(Fixed, message[24]));
-        message = message[(Fixed + message[24])..];
+        string address = Subjects.Text(message.Slice(Fixed, length));
+        message = message[(Fixed + length)..];
         return new SavedPeer(address, handle, session == default ? null : session);
     }
 }

@@ -43,18 +43,30 @@ internal sealed class Replicator(IMessageBus bus, Worlds worlds, Leadership lead
     /// <summary>Handles <see cref="Subjects.ReplicaJoin"/>. Any thread.</summary>
     public void OnJoin(BusMessage message)
     {
-        if (joins.Count < MostJoins && message.Payload.Length is > 0 and <= 100)
+        if (leadership.Role == Role.Leader && joins.Count < MostJoins && IsNode(message.Payload))
             joins.Enqueue(Subjects.Text(message.Payload));
+    }
+
+    /// <summary>A name becomes a token of a subject.</summary>
+    private static bool IsNode(ReadOnlySpan<byte> name)
+    {
+        if (name.Length is 0 or > 100)
+            return false;
+        foreach (byte c in name)
+            if (!char.IsAsciiLetterOrDigit((char)c) && c is not ((byte)'-' or (byte)'_'))
+                return false;
+        return true;
     }
 
     /// <summary>Handles <see cref="Subjects.Standby"/>. Any thread.</summary>
     public void OnStandby(BusMessage message)
     {
-        if (!ClientFrames.TryParse(StandbyStatus.Parser, message.Payload, out StandbyStatus? status) || status.Node.Length is 0 or > 100)
+        if (!ClientFrames.TryParse(StandbyStatus.Parser, message.Payload, out StandbyStatus? status) || status.Node.Length is 0 or > 100 || status.Flush < 0
+            || leadership.Role != Role.Leader)
             return;
-        long behind = Volatile.Read(ref lastFlush) - status.Flush;
-        double lag = status.Term != leadership.Now.Term || behind <= 0 ? 0
-            : clock.GetElapsedTime(Volatile.Read(ref flushedAt[(status.Flush + 1) % FlushesRemembered])).TotalMilliseconds;
+        long last = Volatile.Read(ref lastFlush), missing = Math.Max(status.Flush + 1, last - FlushesRemembered + 1);
+        double lag = status.Term != leadership.Now.Term || missing > last ? 0
+            : clock.GetElapsedTime(Volatile.Read(ref flushedAt[missing % FlushesRemembered])).TotalMilliseconds;
         standbys[status.Node] = new Heard(status, clock.GetTimestamp(), lag);
     }
 
@@ -74,11 +86,14 @@ internal sealed class Replicator(IMessageBus bus, Worlds worlds, Leadership lead
         }
     }
 
-    /// <summary>The standby that is to lead next: the farthest of those that are ready; null when none is.</summary>
-    public string? Successor => Standbys.Where(s => s.Ready && s.Term == leadership.Now.Term).OrderByDescending(s => s.Flush).FirstOrDefault()?.Node;
+    /// <summary>The standby that could lead next: one that has everything up to the last flush and was heard of lately; null when there is none.</summary>
+    public string? Successor => Standbys.FirstOrDefault(s => s.Ready && s.Term == leadership.Now.Term && s.Flush >= lastFlush && s.SilentMs < LongestSilence.TotalMilliseconds)?.Node;
 
-    /// <summary>True when this standby has everything up to the last flush.</summary>
-    public bool IsLevel(string node) => standbys.TryGetValue(node, out Heard? heard) && heard.Status.Term == leadership.Now.Term && heard.Status.Flush >= lastFlush;
+    /// <summary>True when there is anybody who may become a successor in a moment.</summary>
+    public bool HasCandidates => Standbys.Any(s => s.SilentMs < LongestSilence.TotalMilliseconds);
+
+    /// <summary>A standby speaks every second.</summary>
+    private static readonly TimeSpan LongestSilence = TimeSpan.FromSeconds(2.5);
 
     /// <summary>Tells standbys what the last flush did. Before its changes are told to anybody: so nobody is told what no standby can know of.</summary>
     /// <param name="isFull">Whether it was one of everybody.</param>
@@ -89,7 +104,7 @@ internal sealed class Replicator(IMessageBus bus, Worlds worlds, Leadership lead
     {
         IslandWorld world = worlds.Now;
         Volatile.Write(ref lastFlush, world.Engine.FlushCount);
-        if (standbys.IsEmpty)
+        if (standbys.IsEmpty || leadership.Role != Role.Leader)
             return default;
         Volatile.Write(ref flushedAt[lastFlush % FlushesRemembered], clock.GetTimestamp());
         Begin(ReplicaKind.Flush, lastFlush);
