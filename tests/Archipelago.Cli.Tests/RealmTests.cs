@@ -61,6 +61,38 @@ public class RealmTests
     }
 
     [Fact]
+    public async Task With_a_standby_the_Service_that_leads_may_end_and_nobody_is_moved()
+    {
+        await using LocalNats nats = await LocalNats.StartAsync();
+        await using Realm realm = await Realm.StartAsync([Scopes.ToDictionary(s => s + "__HTTP_SERVER_PORT", _ => "0")], nats.Url, standby: true);
+        using var http = new HttpClient();
+        await Testing.Eventually.TrueAsync(async () => (await http.GetAsync(new Uri(realm.StandbyService!, "/health/ready"))).IsSuccessStatusCode);
+        Bot[] people = Swarm.Create(new SwarmOptions(realm.WebSocket, 12, Timeout.InfiniteTimeSpan, 3, Stand: true));
+        using var ending = new CancellationTokenSource();
+        Task swarm = Swarm.RunAsync(people, realm.WebSocket, ending.Token);
+        await Testing.Eventually.TrueAsync(() => people.All(b => b.Island is not null), 60);
+        // A beat may still bring together who has come one after the other.
+        long before = await FlushAsync(http, realm.Service);
+        await Testing.Eventually.TrueAsync(async () => await FlushAsync(http, realm.Service) > before + 3);
+        long changes = people.Sum(b => b.IslandChanges);
+        // On a machine that is busy enough the second may lead by now.
+        Uri? ended = await realm.StopLeaderAsync();
+        Assert.NotNull(ended);
+        Uri left = ended == realm.Service ? realm.StandbyService! : realm.Service;
+        await Testing.Eventually.TrueAsync(async () => (await http.GetStringAsync(new Uri(left, "/status"))).Contains("\"cause\":\"handed\"", StringComparison.Ordinal));
+        before = await FlushAsync(http, left);
+        await Testing.Eventually.TrueAsync(async () => await FlushAsync(http, left) > before);
+        Assert.Equal(changes, people.Sum(b => b.IslandChanges));
+        Assert.All(people, b => Assert.Null(b.Error));
+        Assert.Null(await realm.StopLeaderAsync());
+        await ending.CancelAsync();
+        await swarm;
+    }
+
+    private static async Task<long> FlushAsync(HttpClient http, Uri service) =>
+        JsonDocument.Parse(await http.GetStringAsync(new Uri(service, "/status"))).RootElement.GetProperty("flush").GetInt64();
+
+    [Fact]
     public async Task When_one_host_cannot_start_none_is_left_running()
     {
         await using Realm first = await StartAsync();

@@ -125,6 +125,27 @@ public sealed class MapTests(BrowserFixture fixture, ITestOutputHelper output) :
     }
 
     [Fact]
+    public async Task Of_several_Services_the_map_names_the_one_that_leads()
+    {
+        Uri host = await StatsAsync();
+        await page.GotoAsync(new Uri(host, "/map").ToString());
+        await StandAsync("0xa", 0, 0);
+        await Eventually.TrueAsync(async () => await TextAsync("#people") == "1");
+        Assert.True(await page.Locator("#leader").IsHiddenAsync());
+        async Task LeadAsync(string node, long term, params StandbyStatus[] standbys)
+        {
+            var status = new LeaderStatus { Term = term, Node = node, Since = 1_768_478_400_000, Cause = "expired", Standbys = { standbys } };
+            await bus.PublishAsync(Subjects.Leader, status.ToByteArray(), headers: TermFence.HeadersOf(term));
+            await Eventually.TrueAsync(async () => await page.Locator("#leader").IsVisibleAsync() && (await TextAsync("#leader")).Contains($"Led by {node} since ", StringComparison.Ordinal));
+        }
+        await LeadAsync("one-<b>", 7, new StandbyStatus { Node = "two", Ready = true, LagMs = 12.4 }, new StandbyStatus { Node = "three" });
+        Assert.EndsWith("(term 7, expired). Standing by: two, 12 ms behind; three, not ready.", await TextAsync("#leader"), StringComparison.Ordinal);
+        await LeadAsync("two", 8);
+        Assert.EndsWith("Nobody stands by.", await TextAsync("#leader"), StringComparison.Ordinal);
+        AssertQuiet(host);
+    }
+
+    [Fact]
     public async Task The_map_shows_the_people_that_the_API_knows_and_follows_one()
     {
         var values = new Dictionary<string, string> { ["ARCHIPELAGO_FLUSH_FREQUENCY"] = "0.5", ["LIVEKIT_ISLAND_SIZE"] = "36" };
