@@ -8,7 +8,7 @@ public sealed partial class IslandEngine
 {
     private const uint DeltaMagic = 0x444C5349; // "ISLD", little-endian
     private const int DeltaVersion = 1;
-    private const int AddedLength = 48, ChangeLength = 16, MostUnheard = 65_536;
+    private const int AddedLength = 48, ChangeLength = 16, MostUnheard = 1 << 20;
 
     /// <summary>Null unless this engine follows another.</summary>
     private Followed? followed;
@@ -275,7 +275,7 @@ public sealed partial class IslandEngine
             int slot = reader.Int32();
             long id = reader.Int64();
             reader.Int32();
-            if (id < 1 || id > lastId || !(of.IslandOf(slot) != 0 || placed.Contains(slot)))
+            if (id < 1 || id > lastId || slot < 0)
                 throw DoesNotFit();
         }
         if (reader.Left > 0)
@@ -311,9 +311,13 @@ public sealed partial class IslandEngine
         for (; changed > 0; changed--)
         {
             int slot = reader.Int32();
-            long from = of.Islands[slot], to = reader.Int64();
+            long from = of.IslandOf(slot), to = reader.Int64();
+            int fedAt = reader.Int32();
+            // One who was leaving when the other was saved, and of whose departure its next flush did not know yet.
+            if (from == 0)
+                continue;
             of.Leave(slot);
-            of.Enter(slot, to, reader.Int32());
+            of.Enter(slot, to, fedAt);
             told?.Add(new IslandChange(new PeerHandle(slot, peers.Generation(slot)), new IslandId(from), new IslandId(to), IslandChangeCause.Merge));
         }
     }

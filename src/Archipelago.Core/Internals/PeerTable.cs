@@ -455,9 +455,10 @@ internal sealed class PeerTable
         Chunk[] seen = Volatile.Read(ref chunks);
         while (chunkIndex >= seen.Length)
         {
-            var larger = new Chunk[seen.Length + 1];
+            var larger = new Chunk[chunkIndex + 1];
             seen.CopyTo(larger, 0);
-            larger[^1] = new Chunk();
+            for (int i = seen.Length; i < larger.Length; i++)
+                larger[i] = new Chunk();
             Chunk[] now = Interlocked.CompareExchange(ref chunks, larger, seen);
             seen = ReferenceEquals(now, seen) ? larger : now;
         }
