@@ -228,43 +228,10 @@ public class StandbyEdgeTests
         Assert.Equal(1, worlds.Now.Engine.PeerCount);
     }
 
-    /// <summary>A register whose server comes back without what was written last.</summary>
-    private sealed class ForgetfulRegister : ILeaseStore
-    {
-        private readonly Lock changing = new();
-        private long revision;
-        private LeaseEntry? entry;
-
-        public void Force(LeaseEntry to)
-        {
-            lock (changing)
-                (entry, revision) = (to, revision + 1);
-        }
-
-        public Task<bool> OpenAsync(CancellationToken cancellationToken) => Task.FromResult(true);
-
-        public Task<(long Revision, LeaseEntry? Entry)> ReadAsync(CancellationToken cancellationToken)
-        {
-            lock (changing)
-                return Task.FromResult((revision, entry));
-        }
-
-        public Task<long?> TryWriteAsync(LeaseEntry written, long expected, CancellationToken cancellationToken)
-        {
-            lock (changing)
-            {
-                if (revision != expected)
-                    return Task.FromResult<long?>(null);
-                entry = written;
-                return Task.FromResult<long?>(++revision);
-            }
-        }
-    }
-
     [Fact]
     public async Task A_register_that_has_forgotten_a_term_does_not_bring_back_an_earlier_one()
     {
-        var register = new ForgetfulRegister();
+        var register = new MemoryRegister();
         using var one = new Leadership(new LeadershipOptions("A", TimeSpan.FromMilliseconds(500), false), register, TimeProvider.System, NullLogger<Leadership>.Instance) { IsReady = true };
         await one.StartAsync(default);
         await Eventually.TrueAsync(() => one.MaySpeak);

@@ -4,19 +4,13 @@ using Archipelago.Cli.Bots;
 
 namespace Archipelago.Cli.Load;
 
-/// <summary>One thing that was done to the realm, and what people saw of it.</summary>
-/// <param name="Name">What was done.</param>
-/// <param name="Held">Whether what should hold did.</param>
-/// <param name="Seen">What was measured.</param>
-internal sealed record DrillStep(string Name, bool Held, string Seen);
-
 /// <summary>
 /// The realm as in production, every host a process of its own on a real NATS server, with people on two Connectors; then one process after the other is
 /// killed, and what that did is measured from the people's side.
 /// </summary>
 /// <param name="peoplePerConnector">Bots on each Connector.</param>
 /// <param name="tell">Told of each step as it is done.</param>
-internal sealed class ProcessDrill(int peoplePerConnector, Action<string> tell) : IAsyncDisposable
+internal sealed class ProcessDrill(int peoplePerConnector, Action<string> tell) : Drill(tell), IAsyncDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
@@ -26,7 +20,6 @@ internal sealed class ProcessDrill(int peoplePerConnector, Action<string> tell) 
     private readonly CancellationTokenSource ending = new();
     private readonly HttpClient http = new() { Timeout = TimeSpan.FromSeconds(5) };
     private readonly List<Task> swarms = [];
-    private readonly List<DrillStep> steps = [];
     private Bot[] first = [];
     private Bot[] second = [];
 
@@ -46,7 +39,7 @@ internal sealed class ProcessDrill(int peoplePerConnector, Action<string> tell) 
         await StepAsync("kill -9 of the Service", KillServiceAsync);
         await StepAsync("the Service is asked to end, and started again", RestartServiceAsync);
         await StepAsync("everybody leaves, every host is asked to end", EndAsync);
-        return steps;
+        return Steps;
     }
 
     public async ValueTask DisposeAsync()
@@ -59,22 +52,6 @@ internal sealed class ProcessDrill(int peoplePerConnector, Action<string> tell) 
         http.Dispose();
         ending.Dispose();
         folder.Delete(recursive: true);
-    }
-
-    private async Task StepAsync(string name, Func<Task<(bool Held, string Seen)>> act)
-    {
-        (bool held, string seen) result;
-        try
-        {
-            result = await act();
-        }
-        catch (Exception e) when (e is TimeoutException or InvalidOperationException)
-        {
-            result = (false, e.Message);
-        }
-        var step = new DrillStep(name, result.held, result.seen);
-        steps.Add(step);
-        tell($"{(step.Held ? "held  " : "FAILED")} {step.Name}: {step.Seen}");
     }
 
     private async Task<(bool, string)> StartAsync()

@@ -21,7 +21,7 @@ namespace Archipelago.Cli.Load;
 /// <param name="handOvers">Times that the leader is asked to end.</param>
 /// <param name="limits">Milliseconds in which all but one in a hundred newcomers must have an island: after a kill, and after a hand-over.</param>
 /// <param name="tell">Told of each step as it is done.</param>
-internal sealed class StandbyDrill(int peoplePerConnector, int kills, int handOvers, (double Kill, double HandOver) limits, Action<string> tell) : IAsyncDisposable
+internal sealed class StandbyDrill(int peoplePerConnector, int kills, int handOvers, (double Kill, double HandOver) limits, Action<string> tell) : Drill(tell), IAsyncDisposable
 {
     private const int NewcomersEach = 5;
 
@@ -33,7 +33,6 @@ internal sealed class StandbyDrill(int peoplePerConnector, int kills, int handOv
     private readonly CancellationTokenSource ending = new();
     private readonly HttpClient http = new() { Timeout = TimeSpan.FromSeconds(5) };
     private readonly List<Task> swarms = [];
-    private readonly List<DrillStep> steps = [];
     private readonly ConcurrentDictionary<string, long> waiting = new(StringComparer.Ordinal);
     private readonly ConcurrentBag<double> latencies = [];
     private ChildProcess nats = null!;
@@ -49,7 +48,7 @@ internal sealed class StandbyDrill(int peoplePerConnector, int kills, int handOv
         await StepAsync($"the Service that leads is asked to end, {handOvers} times", () => AgainAsync(handOvers, HandOverAsync, limits.HandOver));
         await StepAsync("the Service that leads is frozen, and goes on when another leads", FreezeAsync);
         await StepAsync("everybody leaves", EndAsync);
-        return steps;
+        return Steps;
     }
 
     public async ValueTask DisposeAsync()
@@ -65,22 +64,6 @@ internal sealed class StandbyDrill(int peoplePerConnector, int kills, int handOv
         http.Dispose();
         ending.Dispose();
         folder.Delete(recursive: true);
-    }
-
-    private async Task StepAsync(string name, Func<Task<(bool Held, string Seen)>> act)
-    {
-        (bool held, string seen) result;
-        try
-        {
-            result = await act();
-        }
-        catch (Exception e) when (e is TimeoutException or InvalidOperationException)
-        {
-            result = (false, e.Message);
-        }
-        var step = new DrillStep(name, result.held, result.seen);
-        steps.Add(step);
-        tell($"{(step.Held ? "held  " : "FAILED")} {step.Name}: {step.Seen}");
     }
 
     private async Task<(bool, string)> StartAsync()
