@@ -169,6 +169,19 @@ public static class Subjects
         return true;
     }
 
+    /// <summary>True for letters, digits, dashes and underscores, of which a token of a subject may be made without meaning anything there.</summary>
+    /// <param name="text">In UTF-8.</param>
+    /// <param name="longest">The most bytes that it may have; at least one.</param>
+    public static bool IsPlainToken(ReadOnlySpan<byte> text, int longest)
+    {
+        if (text.IsEmpty || text.Length > longest)
+            return false;
+        foreach (byte c in text)
+            if (!char.IsAsciiLetterOrDigit((char)c) && c is not ((byte)'-' or (byte)'_'))
+                return false;
+        return true;
+    }
+
     /// <summary>The text of a token cut from a subject.</summary>
     public static string Text(ReadOnlySpan<byte> token) => Encoding.UTF8.GetString(token);
 }

@@ -62,13 +62,5 @@ internal sealed class Arrivals(TimeProvider clock)
     }
 
     /// <summary>A key becomes a token of a subject, so nothing that means something there may be in it.</summary>
-    private static string? KeyOf(ReadOnlySpan<byte> payload)
-    {
-        if (payload.Length is 0 or > LongestKey)
-            return null;
-        foreach (byte c in payload)
-            if (!char.IsAsciiLetterOrDigit((char)c) && c is not ((byte)'-' or (byte)'_'))
-                return null;
-        return Encoding.ASCII.GetString(payload);
-    }
+    private static string? KeyOf(ReadOnlySpan<byte> payload) => Subjects.IsPlainToken(payload, LongestKey) ? Encoding.ASCII.GetString(payload) : null;
 }

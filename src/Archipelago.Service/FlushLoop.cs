@@ -172,9 +172,7 @@ internal sealed partial class FlushLoop(
     {
         try
         {
-            var saved = new System.Buffers.ArrayBufferWriter<byte>();
-            worlds.Now.Engine.Save(saved);
-            new SavedState(worlds.Now.Names.Prefix, saved.WrittenSpan.ToArray(), worlds.Now.Peers.ToList()).Write(path);
+            SavedState.Of(worlds.Now).Write(path);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or InvalidOperationException)
         {

@@ -26,6 +26,17 @@ internal sealed record SavedState(string IdPrefix, byte[] Engine, IReadOnlyList<
 
     private static ReadOnlySpan<byte> Magic => "ARCHSTAT"u8;
 
+    /// <summary>Saves a world, between flushes; reports may go on.</summary>
+    /// <exception cref="InvalidOperationException">A flush is running, or the engine follows another.</exception>
+    public static SavedState Of(IslandWorld world)
+    {
+        // Who they are first: of somebody who is in the engine and not in the list the next flush tells.
+        IReadOnlyList<SavedPeer> peers = world.Peers.ToList();
+        var saved = new System.Buffers.ArrayBufferWriter<byte>();
+        world.Engine.Save(saved);
+        return new SavedState(world.Names.Prefix, saved.WrittenSpan.ToArray(), peers);
+    }
+
     /// <summary>Writes the state, so that a crash in between leaves either the old file or the new.</summary>
     public void Write(string path)
     {

@@ -1,5 +1,3 @@
-using System.Diagnostics;
-using Archipelago.Messaging;
 using Archipelago.Nats;
 using Archipelago.Protocol;
 
@@ -52,7 +50,6 @@ internal sealed partial class Leadership : BackgroundService
     private volatile bool isReady;
     private volatile bool isLeaving;
     private long latestTerm;
-    private int takeovers;
     private int nudges;
     private long complainedAt;
 
@@ -87,9 +84,6 @@ internal sealed partial class Leadership : BackgroundService
 
     /// <summary>The latest term that it has heard of, its own among them.</summary>
     public long LatestTerm => Volatile.Read(ref latestTerm);
-
-    /// <summary>How often it has come to lead.</summary>
-    public int Takeovers => Volatile.Read(ref takeovers);
 
     /// <summary>True while it may speak as the one that leads. Asked before everything that is published.</summary>
     public bool MaySpeak => role == Role.Alone || (role == Role.Leader && lease.MaySpeak(clock.GetTimestamp()));
@@ -273,7 +267,6 @@ internal sealed partial class Leadership : BackgroundService
             return;
         standing = new Standing(term, TermFence.HeadersOf(term), clock.GetUtcNow(), cause);
         Hear(term);
-        Interlocked.Increment(ref takeovers);
         LogLeads(log, options.Node, term, cause);
     }
 

@@ -9,11 +9,10 @@ using Google.Protobuf;
 namespace Archipelago.Service.Replication;
 
 /// <summary>What a standby has when it takes over.</summary>
-/// <param name="World">The world that it goes on with.</param>
-/// <param name="IsWarm">True when that is the leader's world; false when everybody is placed anew.</param>
+/// <param name="IsWarm">True when its world is the leader's; false when everybody is placed anew.</param>
 /// <param name="Untold">Changes that the leader may have told or not.</param>
 /// <param name="Strangers">Who has been heard and is not in that world.</param>
-internal sealed record Inheritance(IslandWorld World, bool IsWarm, IReadOnlyList<IslandChange> Untold, IReadOnlyList<Stranger> Strangers);
+internal sealed record Inheritance(bool IsWarm, IReadOnlyList<IslandChange> Untold, IReadOnlyList<Stranger> Strangers);
 
 /// <summary>Somebody who has been heard and whom the leader has not spoken of yet.</summary>
 /// <param name="Address">Who.</param>
@@ -82,9 +81,6 @@ internal sealed partial class Follower(IMessageBus bus, Worlds worlds, Arrivals 
 
     /// <summary>When it last heard of a flush of everybody, or, before it has, of the world as it was after one; null before.</summary>
     public long? LastBeat { get; private set; }
-
-    /// <summary>Snapshots that it has taken.</summary>
-    public int Snapshots { get; private set; }
 
     // ---- what everybody hears ----
 
@@ -206,9 +202,8 @@ internal sealed partial class Follower(IMessageBus bus, Worlds worlds, Arrivals 
         {
             isOver = true;
             bool isWarm = world is not null && TryLead(world);
-            IslandWorld mine = isWarm ? world! : fallback;
-            settle(mine);
-            return new Inheritance(mine, isWarm, isWarm ? [.. untold.Select(u => u.Change)] : [], [.. strangers.Values.Where(s => clock.GetElapsedTime(s.At) < lifetime)]);
+            settle(isWarm ? world! : fallback);
+            return new Inheritance(isWarm, isWarm ? [.. untold.Select(u => u.Change)] : [], [.. strangers.Values.Where(s => clock.GetElapsedTime(s.At) < lifetime)]);
         }
     }
 
@@ -373,7 +368,6 @@ internal sealed partial class Follower(IMessageBus bus, Worlds worlds, Arrivals 
             worlds.Now = next;
             (isLevel, fault) = (true, null);
             LastBeat ??= now;
-            Snapshots++;
         }
         LogCaughtUp(log, state.Peers.Count, term);
     }
@@ -397,7 +391,7 @@ internal sealed partial class Follower(IMessageBus bus, Worlds worlds, Arrivals 
                     strangers.Remove(address);
     }
 
-    [LoggerMessage(Level = LogLevel.Warning, Message = "This standby cannot follow the leader: {Fault} It asks for a snapshot again every second; until it gets one that it can read, everybody would be placed anew if it had to take over.")]
+    [LoggerMessage(Level = LogLevel.Warning, Message = "This standby cannot follow the leader: {Fault} It asks for a snapshot again every ten seconds; until it gets one that it can read, everybody would be placed anew if it had to take over.")]
     private static partial void LogFault(ILogger log, string fault);
 
     [LoggerMessage(Level = LogLevel.Error, Message = "What was heard of the leader cannot be gone on with; everybody is placed anew.")]

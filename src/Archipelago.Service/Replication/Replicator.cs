@@ -18,7 +18,7 @@ internal sealed class Replicator(IMessageBus bus, Worlds worlds, Leadership lead
     /// <summary>Room for subject and headers beside a payload.</summary>
     private const int Reserve = 1024;
 
-    private const int MostJoins = 64, FlushesRemembered = 256;
+    private const int MostJoins = 64, FlushesRemembered = 256, LongestNode = 100;
 
     private readonly ConcurrentQueue<string> joins = new();
     private readonly ConcurrentDictionary<string, Heard> standbys = new(StringComparer.Ordinal);
@@ -43,25 +43,14 @@ internal sealed class Replicator(IMessageBus bus, Worlds worlds, Leadership lead
     /// <summary>Handles <see cref="Subjects.ReplicaJoin"/>. Any thread.</summary>
     public void OnJoin(BusMessage message)
     {
-        if (leadership.Role == Role.Leader && joins.Count < MostJoins && IsNode(message.Payload))
+        if (leadership.Role == Role.Leader && joins.Count < MostJoins && Subjects.IsPlainToken(message.Payload, LongestNode))
             joins.Enqueue(Subjects.Text(message.Payload));
-    }
-
-    /// <summary>A name becomes a token of a subject.</summary>
-    private static bool IsNode(ReadOnlySpan<byte> name)
-    {
-        if (name.Length is 0 or > 100)
-            return false;
-        foreach (byte c in name)
-            if (!char.IsAsciiLetterOrDigit((char)c) && c is not ((byte)'-' or (byte)'_'))
-                return false;
-        return true;
     }
 
     /// <summary>Handles <see cref="Subjects.Standby"/>. Any thread.</summary>
     public void OnStandby(BusMessage message)
     {
-        if (!ClientFrames.TryParse(StandbyStatus.Parser, message.Payload, out StandbyStatus? status) || status.Node.Length is 0 or > 100 || status.Flush < 0
+        if (!ClientFrames.TryParse(StandbyStatus.Parser, message.Payload, out StandbyStatus? status) || status.Node.Length is 0 or > LongestNode || status.Flush < 0
             || leadership.Role != Role.Leader)
             return;
         long last = Volatile.Read(ref lastFlush), missing = Math.Max(status.Flush + 1, last - FlushesRemembered + 1);
@@ -139,7 +128,7 @@ internal sealed class Replicator(IMessageBus bus, Worlds worlds, Leadership lead
     {
         if (joins.IsEmpty)
             return;
-        byte[] state = Save();
+        byte[] state = SavedState.Of(worlds.Now).ToBytes();
         var answered = new HashSet<string>(StringComparer.Ordinal);
         while (joins.TryDequeue(out string? node))
         {
@@ -152,16 +141,6 @@ internal sealed class Replicator(IMessageBus bus, Worlds worlds, Leadership lead
             snapshots++;
             await PublishAsync(Subjects.ReplicaOf(node), cancellationToken);
         }
-    }
-
-    private byte[] Save()
-    {
-        IslandWorld world = worlds.Now;
-        // Who they are first: of somebody who is in the engine and not in the list the next flush tells.
-        IReadOnlyList<SavedPeer> peers = world.Peers.ToList();
-        var saved = new ArrayBufferWriter<byte>();
-        world.Engine.Save(saved);
-        return new SavedState(world.Names.Prefix, saved.WrittenSpan.ToArray(), peers).ToBytes();
     }
 
     /// <summary>Says who leads, at once or when a second has passed since it was last said.</summary>
