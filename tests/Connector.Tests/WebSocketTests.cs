@@ -261,11 +261,24 @@ public class WebSocketTests
             await socket.ConnectAsync(new Uri($"ws://{host.Http.BaseAddress!.Authority}/ws"), default);
             return socket;
         }
-        using ClientWebSocket honest = await FromAsync("198.51.100.1"), first = await FromAsync("203.0.113.7"), second = await FromAsync("203.0.113.7"), third = await FromAsync("203.0.113.7");
-        using ClientWebSocket fourth = await FromAsync("203.0.113.7");
+        async Task ChallengedAsync(ClientWebSocket socket)
+        {
+            await SendAsync(socket, new ClientPacket { ChallengeRequest = new ChallengeRequestMessage { Address = "0x" + new string('a', 40) } });
+            Assert.StartsWith("dcl-", (await ReceiveAsync(socket)).ChallengeResponse.ChallengeToSign, StringComparison.Ordinal);
+        }
+
+        // The host learns who is behind the proxy just after it has answered the upgrade: a challenge in hand shows that it has, and the order is certain.
+        async Task<ClientWebSocket> OneOfTheCrowdAsync()
+        {
+            ClientWebSocket socket = await FromAsync("203.0.113.7");
+            await ChallengedAsync(socket);
+            return socket;
+        }
+        using ClientWebSocket honest = await FromAsync("198.51.100.1");
+        using ClientWebSocket first = await OneOfTheCrowdAsync(), second = await OneOfTheCrowdAsync(), third = await OneOfTheCrowdAsync();
+        using ClientWebSocket fourth = await OneOfTheCrowdAsync();
         Assert.Equal((1013, "Too many connections wait, try again later"), await ClosedAsync(first));
-        await SendAsync(honest, new ClientPacket { ChallengeRequest = new ChallengeRequestMessage { Address = "0x" + new string('a', 40) } });
-        Assert.StartsWith("dcl-", (await ReceiveAsync(honest)).ChallengeResponse.ChallengeToSign, StringComparison.Ordinal);
+        await ChallengedAsync(honest);
     }
 
     [Fact]
