@@ -40,7 +40,7 @@ public sealed partial class IslandEngine
             if (doubted)
                 DoubtEverything();
             if (!world.TiesDrawn)
-                SplitPass.Sweep(world, rules.LeaveDistance);
+                EdgeSweep.Run(world, neighbours, rules);
             ByAge(world.Touched.Span);
             splits.Run(world, rules, flushes, mayFitAnew: doubted || world.PeerCount + world.Departed > rules.MaxIslandSize);
         }
@@ -124,8 +124,8 @@ public sealed partial class IslandEngine
         if (!newcomersOnly)
         {
             calm = moved * SweepFrom < world.Map.Count ? calm + 1 : 0;
-            if (calm == 0)
-                world.TiesDrawn = false;
+            if (calm == 0 && world.TiesDrawn)
+                world.DrawTies(false);
             moved = 0;
         }
         if ((long)count * SweepFrom < world.Map.Count)
@@ -140,8 +140,13 @@ public sealed partial class IslandEngine
         {
             if (body + Prefetch.Distance < slots.Length && slots[body + Prefetch.Distance] >= 0)
                 peers.ExpectGround(slots[body + Prefetch.Distance]);
-            if (slots[body] >= 0)
-                Take(body, peers.Ground(slots[body]));
+            if (slots[body] < 0)
+                continue;
+            Point at = peers.Ground(slots[body]);
+            if (world.TiesDrawn || !neighbours.IsInside(body, at))
+                Take(body, at);
+            else
+                world.At(body) = at;
         }
     }
 
@@ -159,15 +164,10 @@ public sealed partial class IslandEngine
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Take(int body, Point to)
     {
-        ref Body mover = ref world.Bodies[body];
-        if (to == mover.At)
-            return;
-        mover.At = to;
-        // A newcomer is in no island yet.
-        if (mover.Island < 0)
-            return;
-        if (world.TiesDrawn && !mover.Tie.Holds(to))
-            world.Touch(mover.Island, Pending.Measure);
+        world.At(body) = to;
+        // A newcomer is in no island yet; its circles hold everything.
+        if (world.TiesDrawn && !world.Bonds[body].Tie.Holds(to))
+            world.Touch(world.Bodies[body].Island, Pending.Measure);
         neighbours.Moved(world, body, to);
     }
 
@@ -287,7 +287,9 @@ public sealed partial class IslandEngine
     {
         if (!world.TiesDrawn && calm >= CalmBeforeTies)
         {
-            world.TiesDrawn = true;
+            // Circles have to stand in for what was measured so far.
+            neighbours.ActivateWatchers(world);
+            world.DrawTies(true);
             for (int index = 0; index < world.IslandTop; index++)
                 if (world.Islands[index].Count > 0)
                     world.Touch(index, Pending.Measure);
@@ -340,7 +342,7 @@ public sealed partial class IslandEngine
             {
                 ref readonly Body member = ref world.Bodies[body];
                 int slot = world.Map.SlotOf(body);
-                snapshot.Add(new PeerHandle(slot, peers.Generation(slot)), new Position(member.At.X, peers.Height(slot), member.At.Z));
+                snapshot.Add(new PeerHandle(slot, peers.Generation(slot)), new Position(world.At(body).X, peers.Height(slot), world.At(body).Z));
                 body = member.Next;
             }
             while (body != first);

@@ -236,7 +236,7 @@ public sealed partial class IslandEngine
     private void WriteComing(Writer writer, int body)
     {
         int slot = world.Map.SlotOf(body);
-        Point at = world.Bodies[body].At;
+        Point at = world.At(body);
         ref readonly Island island = ref world.Islands[world.Bodies[body].Island];
         writer.Int32(slot);
         writer.UInt32(peers.Generation(slot));

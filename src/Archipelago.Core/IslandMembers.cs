@@ -50,7 +50,7 @@ public readonly ref struct IslandMembers
             get
             {
                 int slot = world!.Map.SlotOf(body);
-                Point at = world.Bodies[body].At;
+                Point at = world.At(body);
                 return new IslandMember(new PeerHandle(slot, peers.Generation(slot)), new Position(at.X, peers.Height(slot), at.Z));
             }
         }

@@ -327,13 +327,13 @@ public class CrowdTests
             foreach (int body in bodies)
             {
                 int root = body, steps = 0;
-                for (; world.Bodies[root].Parent >= 0; root = world.Bodies[root].Parent)
+                for (; world.Bonds[root].Parent >= 0; root = world.Bonds[root].Parent)
                 {
-                    Assert.True(world.Bodies[root].At.SquaredDistance(world.Bodies[world.Bodies[root].Parent].At) <= 80 * 80);
+                    Assert.True(world.At(root).SquaredDistance(world.At(world.Bonds[root].Parent)) <= 80 * 80);
                     Assert.True(steps++ < count, "the tree has a circle");
                 }
                 if (connected && body != bodies[goes])
-                    Assert.NotEqual(bodies[goes], world.Bodies[body].Parent);
+                    Assert.NotEqual(bodies[goes], world.Bonds[body].Parent);
             }
         }
         Assert.InRange(could, tried / 10, tried * 9 / 10);

@@ -50,7 +50,7 @@ internal sealed class BodyOrder(RadixSort sorting)
         Span<int> order = from.Resize(top), inverse = to.Resize(top);
         for (int body = 0; body < top; body++)
         {
-            key[body] = world.Map.IsTaken(body) ? SpatialOrder.Key(world.Bodies[body].At) : ulong.MaxValue;
+            key[body] = world.Map.IsTaken(body) ? SpatialOrder.Key(world.At(body)) : ulong.MaxValue;
             order[body] = body;
         }
         sorting.Sort(key, order);

@@ -6,7 +6,7 @@ internal sealed class ColumnPermuter
     private ulong[] done = [];
 
     /// <summary>Entry <c>i</c> becomes what entry <c>from[i]</c> was; <paramref name="from"/> names each of its indices once.</summary>
-    public void Apply<T>(T[] column, ReadOnlySpan<int> from)
+    public void Apply<T>(Span<T> column, ReadOnlySpan<int> from)
         where T : struct
     {
         int words = (from.Length + 63) >> 6;

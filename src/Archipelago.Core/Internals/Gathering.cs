@@ -141,7 +141,7 @@ internal sealed class Gathering(PeerTable peers, RadixSort sorting)
     {
         Span<ulong> key = keys.Resize(bodies.Length);
         for (int i = 0; i < bodies.Length; i++)
-            key[i] = cells.Key(world.Bodies[bodies[i]].At.X, world.Bodies[bodies[i]].At.Z);
+            key[i] = cells.Key(world.At(bodies[i]).X, world.At(bodies[i]).Z);
         sorting.Sort(key, bodies);
         grid.Cut(key);
     }
@@ -180,7 +180,7 @@ internal sealed class Gathering(PeerTable peers, RadixSort sorting)
             {
                 foreach (int other in inB)
                 {
-                    if (world.Bodies[one].At.SquaredDistance(world.Bodies[other].At) > squared
+                    if (world.At(one).SquaredDistance(world.At(other)) > squared
                         || !MayJoin(world.Bodies[one].Island, world.Bodies[other].Island))
                         continue;
                     Join(one, other);

@@ -34,6 +34,9 @@ internal sealed class NeighbourIndex
     /// <summary>The largest radius, as a part of the join distance: larger ones mean fewer looks, each at more people.</summary>
     private const double LargestRadius = 0.5;
     private const double RoundingMargin = 0.99999;
+
+    /// <summary>Where rounding in single precision may be neglected.</summary>
+    private const float CertainPart = 0.999f;
     private const int Absent = -2;
     private const int FarthestSquare = 1 << 28;
 
@@ -46,7 +49,7 @@ internal sealed class NeighbourIndex
     /// <summary>More than rounding can add to the distance from a square.</summary>
     private const double SquareMargin = 1.0001;
 
-    /// <summary>What a look reads of everybody in a bucket, side by side: most are dismissed for their circle alone.</summary>
+    /// <summary>What a look reads of everybody in a bucket, side by side: most are dismissed for their circle alone. Who is in no bucket has a circle that holds everything.</summary>
     private struct Node
     {
         public Circle Clear;
@@ -72,6 +75,10 @@ internal sealed class NeighbourIndex
     private double side;
     private double perMetre;
     private int cap;
+
+    /// <summary>Whom the one who looks around is to watch, and the room that they would leave its circle.</summary>
+    private readonly (double Room, int Body)[] watch = new (double, int)[Watches.Most];
+    private int toWatch;
 
     /// <summary>Who has looked in the running search.</summary>
     private readonly Pool<int> looked = new();
@@ -99,6 +106,8 @@ internal sealed class NeighbourIndex
             Array.Resize(ref bucketOf, world.Capacity);
             Array.Resize(ref active, (world.Capacity + 63) >> 6);
             bucketOf.AsSpan(old).Fill(Absent);
+            foreach (ref Node node in nodes.AsSpan(old))
+                node.Clear.Radius = float.PositiveInfinity;
             // Last, so that a failure to grow is met again rather than forgotten.
             capacity = world.Capacity;
             squareBits = Math.Min(29, BitOperations.Log2((uint)capacity - 1) + 1);
@@ -118,6 +127,15 @@ internal sealed class NeighbourIndex
             firstActive = word;
     }
 
+    /// <summary>True when a place is certainly inside a peer's circle; false as well where rounding might decide.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool IsInside(int body, Point at)
+    {
+        ref readonly Circle circle = ref nodes[body].Clear;
+        float dx = at.X - circle.X, dz = at.Z - circle.Z;
+        return (dx * dx) + (dz * dz) < circle.Radius * circle.Radius * CertainPart;
+    }
+
     /// <summary>
     /// A peer reported a new place. Outside its circle it is activated, and kept where it stands with a circle of no size, so that it is found there
     /// by newcomers who look around before it does.
@@ -125,7 +143,7 @@ internal sealed class NeighbourIndex
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Moved(World world, int body, Point to)
     {
-        if (bucketOf[body] != Absent && !nodes[body].Clear.Holds(to))
+        if (!nodes[body].Clear.Holds(to))
             LeaveCircle(world, body, to);
     }
 
@@ -148,7 +166,7 @@ internal sealed class NeighbourIndex
             return;
         do
         {
-            LeaveCircle(world, body, world.Bodies[body].At);
+            LeaveCircle(world, body, world.At(body));
             body = world.Bodies[body].Next;
         }
         while (body != first);
@@ -163,7 +181,7 @@ internal sealed class NeighbourIndex
         if (world.Islands[world.Bodies[body].Island].Count >= cap)
             Remove(body);
         else
-            LeaveCircle(world, body, world.Bodies[body].At);
+            LeaveCircle(world, body, world.At(body));
     }
 
     /// <summary>
@@ -193,7 +211,7 @@ internal sealed class NeighbourIndex
         int first = world.Islands[island].First, body = first;
         do
         {
-            Place(body, world.Bodies[body].At, small: false);
+            Place(body, world.At(body), small: false);
             nodes[body].Clear.Radius = (float)(largest * RoundingMargin);
             body = world.Bodies[body].Next;
         }
@@ -212,7 +230,7 @@ internal sealed class NeighbourIndex
             for (int column = squares.West; column <= squares.East; column++)
                 for (int other = heads[Bucket(column, row)]; other >= 0; other = nodes[other].Next)
                     if (world.Bodies[other].Island is var index && index >= 0 && index != island
-                        && world.Islands[index].Count is var size && size >= atLeast && size <= atMost && box.IsNear(world.Bodies[other].At, distance))
+                        && world.Islands[index].Count is var size && size >= atLeast && size <= atMost && box.IsNear(world.At(other), distance))
                         return true;
         return false;
     }
@@ -226,7 +244,7 @@ internal sealed class NeighbourIndex
             for (int column = squares.West; column <= squares.East; column++)
                 for (int other = heads[Bucket(column, row)]; other >= 0; other = nodes[other].Next)
                     // Members of islands that have grown stay in their buckets until they look around.
-                    if (world.Bodies[other].Island >= 0 && IsSmall(world.Islands[world.Bodies[other].Island].Count) && box.IsNear(world.Bodies[other].At, distance))
+                    if (world.Bodies[other].Island >= 0 && IsSmall(world.Islands[world.Bodies[other].Island].Count) && box.IsNear(world.At(other), distance))
                         crowd.Add(world.Bodies[other].Island);
     }
 
@@ -241,7 +259,7 @@ internal sealed class NeighbourIndex
         int count = 0, island = world.Bodies[body].Island;
         long preference = peers.Preference(world.Map.SlotOf(body));
         (double Apart, int Body) preferred = (double.PositiveInfinity, -1);
-        Point at = world.Bodies[body].At;
+        Point at = world.At(body);
         int column = Coordinate(at.X), row = Coordinate(at.Z);
         for (int i = 0; i < 9; i++)
         {
@@ -255,7 +273,7 @@ internal sealed class NeighbourIndex
                 for (int other = heads[bucket + side]; other >= 0; other = nodes[other].Next)
                 {
                     int otherIsland = world.Bodies[other].Island;
-                    double apart = at.SquaredDistance(world.Bodies[other].At);
+                    double apart = at.SquaredDistance(world.At(other));
                     if (otherIsland == island || apart > joinDistance * joinDistance || world.Islands[otherIsland].Count >= cap)
                         continue;
                     if (preference != 0 && preference == world.Islands[otherIsland].Id && (preferred.Body < 0 || IsNearer(world, peers, apart, other, preferred)))
@@ -287,13 +305,15 @@ internal sealed class NeighbourIndex
         apart != than.Apart ? apart < than.Apart : peers.AddOrder(world.Map.SlotOf(body)) < peers.AddOrder(world.Map.SlotOf(than.Body));
 
     /// <summary>For the self-check: false when two could come to be near, and their islands fit, and neither is about to look around.</summary>
-    public bool IsGuarded(World world, int a, int b)
+    public bool IsGuarded(World world, int a, int b, bool watchesAreMeasured)
     {
         int one = world.Bodies[a].Island, other = world.Bodies[b].Island;
         if (one == other || world.Islands[one].Count + world.Islands[other].Count > cap || IsActive(a) || IsActive(b))
             return true;
-        if (bucketOf[a] == Absent || bucketOf[b] == Absent || !nodes[a].Clear.Holds(world.Bodies[a].At) || !nodes[b].Clear.Holds(world.Bodies[b].At))
+        if (bucketOf[a] == Absent || bucketOf[b] == Absent || !nodes[a].Clear.Holds(world.At(a)) || !nodes[b].Clear.Holds(world.At(b)))
             return false;
+        if (!world.TiesDrawn && (IsWatching(world, a, b) || IsWatching(world, b, a)))
+            return watchesAreMeasured ? world.At(a).SquaredDistance(world.At(b)) > joinDistance * joinDistance : true;
         double matters = joinDistance + nodes[a].Clear.Radius + nodes[b].Clear.Radius;
         return new Point(nodes[a].Clear.X, nodes[a].Clear.Z).SquaredDistance(new Point(nodes[b].Clear.X, nodes[b].Clear.Z)) > matters * matters;
     }
@@ -320,6 +340,7 @@ internal sealed class NeighbourIndex
             return;
         Unlink(body);
         bucketOf[body] = Absent;
+        nodes[body].Clear.Radius = float.PositiveInfinity;
     }
 
     /// <summary>The peer has left.</summary>
@@ -451,15 +472,51 @@ internal sealed class NeighbourIndex
 
     private static int MostContacts(int peers) => (int)Math.Min(int.MaxValue / 4, 4096 + (4L * peers));
 
+    /// <summary>
+    /// Somebody stands within the join distance of whom it watches, by the number <paramref name="watch"/>. It looks around at the next search, if their islands fit; else there is
+    /// nothing to be watched, and it does so no longer: those behind move up.
+    /// </summary>
+    public void CameNear(World world, int body, int watch)
+    {
+        ref Watches watched = ref world.Bonds[body].Watched;
+        int island = world.Bodies[body].Island, other = world.Bodies[watched[watch]].Island;
+        if (other >= 0 && island != other && world.Islands[island].Count + world.Islands[other].Count <= cap)
+        {
+            Activate(body);
+            return;
+        }
+        for (; watch + 1 < Watches.Most; watch++)
+            watched[watch] = watched[watch + 1];
+        watched[Watches.Most - 1] = -1;
+    }
+
+    /// <summary>Whoever watches somebody looks around at the next search, and draws a circle that makes watching unnecessary, if ties are drawn by then.</summary>
+    public void ActivateWatchers(World world)
+    {
+        for (int body = 0; body < world.Map.Top; body++)
+            if (world.Bodies[body].Island >= 0 && world.Bonds[body].Watched[0] >= 0)
+                Activate(body);
+    }
+
+    private static bool IsWatching(World world, int body, int other)
+    {
+        foreach (int watched in (ReadOnlySpan<int>)world.Bonds[body].Watched)
+            if (watched == other)
+                return true;
+        return false;
+    }
+
     private void Look(World world, int body, Pool<Contact> contacts)
     {
+        if (!world.TiesDrawn)
+            world.Bonds[body].Watched = Watches.None;
         int island = world.Bodies[body].Island, size = world.Islands[island].Count;
         if (size >= cap)
         {
             Remove(body);
             return;
         }
-        Point at = world.Bodies[body].At;
+        Point at = world.At(body);
         bool small = IsSmall(size);
         Place(body, at, small);
         if (size == world.PeerCount)
@@ -475,6 +532,7 @@ internal sealed class NeighbourIndex
     {
         bool small = IsSmall(size);
         double radius = largest;
+        toWatch = 0;
         int column = Coordinate(at.X), row = Coordinate(at.Z);
         (double west, double east) = FromEdges(at.X);
         (double south, double north) = FromEdges(at.Z);
@@ -491,7 +549,34 @@ internal sealed class NeighbourIndex
             if (small)
                 radius = LookInto(world, bucket + 1, body, at, island, size, radius, contacts);
         }
+        int watched = 0;
+        for (int i = 0; i < toWatch; i++)
+            // The others are far enough for circles.
+            if (watch[i].Room < radius)
+                world.Bonds[body].Watched[watched++] = watch[i].Body;
         return radius;
+    }
+
+    /// <summary>
+    /// Notes one who leaves a circle little room, to be watched instead.
+    /// </summary>
+    /// <returns>Who is to be kept clear of by circles, since all watches are taken by others who leave even less; -1 when nobody.</returns>
+    private int Watch(int other, double room)
+    {
+        if (toWatch < Watches.Most)
+        {
+            watch[toWatch++] = (room, other);
+            return -1;
+        }
+        int most = 0;
+        for (int i = 1; i < toWatch; i++)
+            if (watch[i].Room > watch[most].Room)
+                most = i;
+        if (room >= watch[most].Room)
+            return other;
+        int instead = watch[most].Body;
+        watch[most] = (room, other);
+        return instead;
     }
 
     private static ReadOnlySpan<sbyte> Around => [0, -1, 1, 0, 0, -1, 1, -1, 1, 0, 0, 0, -1, 1, -1, -1, 1, 1];
@@ -508,11 +593,10 @@ internal sealed class NeighbourIndex
             // Beyond, not at: with circles of no size this is the join distance itself, which still counts as near.
             if (apart > matters * matters)
                 continue;
-            double centres = Math.Sqrt(apart), room = centres - joinDistance - circle.Radius;
             int otherIsland = world.Bodies[other].Island;
             if (otherIsland == island || world.Islands[otherIsland].Count + size > cap)
                 continue;
-            double squared = at.SquaredDistance(world.Bodies[other].At);
+            double squared = at.SquaredDistance(world.At(other));
             if (squared <= joinDistance * joinDistance)
             {
                 // They merge in this flush or come not to fit, for sizes only grow in it: a pair of neither kind needs no guard. A newcomer, whose pair
@@ -520,23 +604,37 @@ internal sealed class NeighbourIndex
                 Meet(contacts, new Contact(island, otherIsland, body, other));
                 continue;
             }
-            double half = Math.Max(0, (Math.Sqrt(squared) - joinDistance) / 2);
-            if (room < half)
+            int tight = other;
+            if (!world.TiesDrawn)
             {
-                CutDown(world, other, ref circle, centres - joinDistance - half);
-                room = half;
+                if (IsWatching(world, other, body))
+                    continue;
+                tight = Watch(other, Math.Sqrt(apart) - joinDistance - circle.Radius);
             }
-            radius = Math.Min(radius, room);
+            if (tight >= 0)
+                radius = Math.Min(radius, KeepClear(world, tight, at));
         }
         return radius;
+    }
+
+    /// <summary>The room that a neighbour leaves a circle around this place; where that is too little, its own circle is cut down.</summary>
+    private double KeepClear(World world, int other, Point at)
+    {
+        ref Circle circle = ref nodes[other].Clear;
+        double centres = Math.Sqrt(at.SquaredDistance(new Point(circle.X, circle.Z))), room = centres - joinDistance - circle.Radius;
+        double half = Math.Max(0, (Math.Sqrt(at.SquaredDistance(world.At(other))) - joinDistance) / 2);
+        if (room >= half)
+            return room;
+        CutDown(world, other, ref circle, centres - joinDistance - half);
+        return half;
     }
 
     /// <summary>Makes a circle smaller, which holds for all its neighbours; activates its owner when that stands outside.</summary>
     private void CutDown(World world, int body, ref Circle circle, double radius)
     {
         circle.Radius = (float)(Math.Max(0, radius) * RoundingMargin);
-        if (!circle.Holds(world.Bodies[body].At))
-            LeaveCircle(world, body, world.Bodies[body].At);
+        if (!circle.Holds(world.At(body)))
+            LeaveCircle(world, body, world.At(body));
     }
 
     private void Meet(Pool<Contact> contacts, Contact contact)

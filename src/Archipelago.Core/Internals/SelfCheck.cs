@@ -38,7 +38,7 @@ internal static class SelfCheck
         for (int a = 0; a < world.Map.Top; a++)
             for (int b = 0; b < a; b++)
                 if (world.Map.IsTaken(a) && world.Map.IsTaken(b) && !IsPending(world, world.Bodies[a].Island) && !IsPending(world, world.Bodies[b].Island))
-                    Expect(neighbours.IsGuarded(world, a, b), "two who may come to be near, and fit, are told apart by their circles, or one of them looks around");
+                    Expect(neighbours.IsGuarded(world, a, b, watchesAreMeasured: !newcomersOnly), "two who may come to be near, and fit, are told apart by their circles, or one of them looks around");
     }
 
     private static void CheckRing(World world, int index)
@@ -62,7 +62,7 @@ internal static class SelfCheck
         int first = world.Islands[index].First, body = first, roots = 0;
         do
         {
-            if (world.Bodies[body].Parent < 0)
+            if (world.Bonds[body].Parent < 0)
                 roots++;
             else
                 CheckEdge(world, body, leaveDistance);
@@ -78,16 +78,16 @@ internal static class SelfCheck
     private static void CheckEdge(World world, int body, double leaveDistance)
     {
         int steps = 0, at = body;
-        for (; world.Bodies[at].Parent >= 0; at = world.Bodies[at].Parent)
+        for (; world.Bonds[at].Parent >= 0; at = world.Bonds[at].Parent)
             Expect(++steps < world.Islands[world.Bodies[body].Island].Count, "the tree has no circle");
         Expect(world.Bodies[at].Island == world.Bodies[body].Island, "the tree stays within the island");
-        ref readonly Body child = ref world.Bodies[body];
-        ref readonly Body parent = ref world.Bodies[child.Parent];
-        Expect(child.At.SquaredDistance(parent.At) <= leaveDistance * leaveDistance, "an edge is no longer than the leave distance");
+        ref readonly Bonds child = ref world.Bonds[body];
+        ref readonly Bonds parent = ref world.Bonds[child.Parent];
+        Expect(world.At(body).SquaredDistance(world.At(child.Parent)) <= leaveDistance * leaveDistance, "an edge is no longer than the leave distance");
         if (!world.TiesDrawn || leaveDistance is < Shortest or > float.MaxValue)
             return;
         double centres = Math.Sqrt(new Point(child.Tie.X, child.Tie.Z).SquaredDistance(new Point(parent.Tie.X, parent.Tie.Z)));
-        Expect(child.Tie.Holds(child.At) && centres + child.Tie.Radius + parent.Tie.Radius <= leaveDistance * Rounding, "while both stay in their tie circles, the edge holds");
+        Expect(child.Tie.Holds(world.At(body)) && centres + child.Tie.Radius + parent.Tie.Radius <= leaveDistance * Rounding, "while both stay in their tie circles, the edge holds");
     }
 
     /// <summary>An exception rather than an assertion, which would end the process that runs the tests.</summary>

@@ -49,19 +49,6 @@ internal sealed class SplitPass(PeerTable peers, NeighbourIndex neighbours)
         }
     }
 
-    /// <summary>Lists the islands of which an edge has become too long, by measuring every edge of the world; needs no tie circles.</summary>
-    public static void Sweep(World world, double leaveDistance)
-    {
-        double squared = leaveDistance * leaveDistance;
-        ReadOnlySpan<Body> bodies = world.Bodies.AsSpan(0, world.Map.Top);
-        foreach (ref readonly Body body in bodies)
-        {
-            int parent = body.Parent;
-            if (parent >= 0 && body.At.SquaredDistance(bodies[parent].At) > squared)
-                world.Touch(body.Island, Pending.Measure);
-        }
-    }
-
     /// <summary>Makes sure that no edge of an island's tree is too long, and draws tie circles where they are in use. False when the tree must be built again.</summary>
     public static bool Prove(World world, int index, double leaveDistance) =>
         world.TiesDrawn ? Measure(world, index, leaveDistance) : Mend(world, index, leaveDistance * leaveDistance);
@@ -74,16 +61,16 @@ internal sealed class SplitPass(PeerTable peers, NeighbourIndex neighbours)
         int first = world.Islands[index].First, body = first;
         do
         {
-            int parent = world.Bodies[body].Parent;
+            int parent = world.Bonds[body].Parent;
             if (parent >= 0)
             {
-                double length = world.Bodies[body].At.SquaredDistance(world.Bodies[parent].At);
+                double length = world.At(body).SquaredDistance(world.At(parent));
                 if (length > squared)
                 {
                     parent = HangOnNearest(world, body, squared * GoodEnough, ref length);
                     if (length > squared)
                         return false;
-                    world.Bodies[body].Parent = parent;
+                    world.Bonds[body].Parent = parent;
                 }
             }
             body = world.Bodies[body].Next;
@@ -101,8 +88,8 @@ internal sealed class SplitPass(PeerTable peers, NeighbourIndex neighbours)
         int first = world.Islands[index].First, body = first;
         do
         {
-            Point at = world.Bodies[body].At;
-            world.Bodies[body].Tie = new Circle { X = at.X, Z = at.Z, Radius = float.PositiveInfinity };
+            Point at = world.At(body);
+            world.Bonds[body].Tie = new Circle { X = at.X, Z = at.Z, Radius = float.PositiveInfinity };
             body = world.Bodies[body].Next;
         }
         while (body != first);
@@ -112,22 +99,22 @@ internal sealed class SplitPass(PeerTable peers, NeighbourIndex neighbours)
         double squared = leaveDistance * leaveDistance, replaceAbove = mends ? squared * ReplaceAbove : squared;
         do
         {
-            int parent = world.Bodies[body].Parent;
+            int parent = world.Bonds[body].Parent;
             if (parent >= 0)
             {
-                double length = world.Bodies[body].At.SquaredDistance(world.Bodies[parent].At);
+                double length = world.At(body).SquaredDistance(world.At(parent));
                 if (length > replaceAbove)
                 {
                     if (mends)
                         parent = HangOnNearest(world, body, squared * GoodEnough, ref length);
                     if (length > squared)
                         return false;
-                    world.Bodies[body].Parent = parent;
+                    world.Bonds[body].Parent = parent;
                 }
                 // Each end may use up half of what is left.
                 float half = (float)((leaveDistance - Math.Sqrt(length)) / 2 * RoundingMargin);
-                world.Bodies[body].Tie.Radius = Math.Min(world.Bodies[body].Tie.Radius, half);
-                world.Bodies[parent].Tie.Radius = Math.Min(world.Bodies[parent].Tie.Radius, half);
+                world.Bonds[body].Tie.Radius = Math.Min(world.Bonds[body].Tie.Radius, half);
+                world.Bonds[parent].Tie.Radius = Math.Min(world.Bonds[parent].Tie.Radius, half);
             }
             body = world.Bodies[body].Next;
         }
@@ -141,11 +128,11 @@ internal sealed class SplitPass(PeerTable peers, NeighbourIndex neighbours)
     /// </summary>
     private static int HangOnNearest(World world, int body, double enough, ref double length)
     {
-        int best = world.Bodies[body].Parent;
-        Point at = world.Bodies[body].At;
+        int best = world.Bonds[body].Parent;
+        Point at = world.At(body);
         for (int other = world.Bodies[body].Next; other != body; other = world.Bodies[other].Next)
         {
-            double squared = at.SquaredDistance(world.Bodies[other].At);
+            double squared = at.SquaredDistance(world.At(other));
             if (squared >= length || world.HangsOn(other, body))
                 continue;
             (best, length) = (other, squared);
@@ -194,11 +181,11 @@ internal sealed class SplitPass(PeerTable peers, NeighbourIndex neighbours)
         leaving.Span.Sort(static (a, b) => a.Earliest.CompareTo(b.Earliest));
         foreach ((_, int c) in leaving.Span)
         {
-            int parent = world.Bodies[parts[c].Body].Parent;
+            int parent = world.Bonds[parts[c].Body].Parent;
             world.Detach(parts[c].Body);
             parts[c].Island = world.CreateIsland(parts[c].Body);
             world.Islands[parts[c].Island].SplitAt = flush;
-            world.Bodies[parts[c].Body].Parent = parent;
+            world.Bonds[parts[c].Body].Parent = parent;
         }
 
         ReadOnlySpan<int> of = componentOf.Span;

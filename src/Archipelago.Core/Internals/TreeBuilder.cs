@@ -24,7 +24,7 @@ internal sealed class TreeBuilder
     public int Build(World world, ReadOnlySpan<int> bodies, double distance)
     {
         foreach (int body in bodies)
-            world.Bodies[body].Parent = -1;
+            world.Bonds[body].Parent = -1;
         sets.Reset(bodies.Length);
         Connect(world, bodies, distance / 2);
         if (sets.Sets > 1)
@@ -39,7 +39,7 @@ internal sealed class TreeBuilder
         {
             for (int i = 1; i < bodies.Length; i++)
                 for (int j = 0; j < i; j++)
-                    if (world.Bodies[bodies[i]].At.SquaredDistance(world.Bodies[bodies[j]].At) <= squared)
+                    if (world.At(bodies[i]).SquaredDistance(world.At(bodies[j])) <= squared)
                         Join(world, bodies, j, i);
             return;
         }
@@ -49,7 +49,7 @@ internal sealed class TreeBuilder
         Span<int> sorted = order.Resize(bodies.Length);
         for (int i = 0; i < bodies.Length; i++)
         {
-            Point at = world.Bodies[bodies[i]].At;
+            Point at = world.At(bodies[i]);
             key[i] = cells.Key(at.X, at.Z);
             sorted[i] = i;
         }
@@ -111,5 +111,5 @@ internal sealed class TreeBuilder
         }
     }
 
-    private static bool Near(World world, int a, int b, double squared) => world.Bodies[a].At.SquaredDistance(world.Bodies[b].At) <= squared;
+    private static bool Near(World world, int a, int b, double squared) => world.At(a).SquaredDistance(world.At(b)) <= squared;
 }

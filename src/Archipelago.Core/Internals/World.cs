@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 
 namespace Archipelago.Core.Internals;
 
@@ -70,7 +71,7 @@ internal record struct Box(float West, float South, float East, float North)
         West - (double)point.X <= distance && point.X - (double)East <= distance && South - (double)point.Z <= distance && point.Z - (double)North <= distance;
 }
 
-/// <summary>One island as the flush keeps it. Its members form a ring through <see cref="Body.Next"/> and a tree through <see cref="Body.Parent"/>.</summary>
+/// <summary>One island as the flush keeps it. Its members form a ring through <see cref="Body.Next"/> and a tree through <see cref="Bonds.Parent"/>.</summary>
 internal struct Island
 {
     /// <summary>The public number; 0 until the flush that created the island ends.</summary>
@@ -113,17 +114,47 @@ internal struct Circle
     }
 }
 
-/// <summary>What a flush looks up about a peer more than once a flush: half a cache line.</summary>
-internal struct Body
+/// <summary>
+/// Neighbours, by their bodies, whose distance is measured at each flush of everybody: those who would leave the clear circles little room. The first ones are taken; -1 stands for none.
+/// </summary>
+[InlineArray(Most)]
+internal struct Watches
 {
-    public Point At;
+    public const int Most = 3;
 
-    /// <summary>While all members of an island stay inside theirs, no edge of its tree is longer than the leave distance.</summary>
+    private int first;
+
+    public static Watches None
+    {
+        get
+        {
+            var none = default(Watches);
+            ((Span<int>)none).Fill(-1);
+            return none;
+        }
+    }
+}
+
+/// <summary>What keeps a member in its island, and others out of it; a flush in which many have moved goes through all of these.</summary>
+[StructLayout(LayoutKind.Explicit, Size = 16)]
+internal struct Bonds
+{
+    /// <summary>While all members of an island stay inside theirs, no edge of its tree is longer than the leave distance. Only while <see cref="World.TiesDrawn"/>.</summary>
+    [FieldOffset(0)]
     public Circle Tie;
 
-    /// <summary>The other end of the member's edge towards the root of its island's tree; -1 at the root.</summary>
-    public int Parent;
+    /// <summary>Whom this one watches. Only while ties are not drawn: circles pay when few move, measuring when many do.</summary>
+    [FieldOffset(0)]
+    public Watches Watched;
 
+    /// <summary>The other end of the member's edge towards the root of its island's tree; -1 at the root.</summary>
+    [FieldOffset(12)]
+    public int Parent;
+}
+
+/// <summary>Where somebody belongs.</summary>
+internal struct Body
+{
     /// <summary>The next member of the island's ring.</summary>
     public int Next;
 
@@ -134,6 +165,9 @@ internal struct Body
 /// <summary>A place on the ground.</summary>
 internal readonly record struct Point(float X, float Z)
 {
+    /// <summary>Where nobody is: neither near nor far from anything.</summary>
+    public static Point Nowhere => new(float.NaN, float.NaN);
+
     /// <summary>Squared distance in double precision: squares of any two float coordinates fit, and 64 and 80 metres are exact.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public double SquaredDistance(Point other)
@@ -150,8 +184,12 @@ internal readonly record struct Point(float X, float Z)
 internal sealed class World
 {
     public Body[] Bodies = [];
+    public Bonds[] Bonds = [];
     public int[] Previous = [];
     public long[] Announced = [];
+
+    // Of body i at i + 1: the first is of nobody, whom -1 stands for elsewhere, and is near nobody.
+    private Point[] places = [Point.Nowhere];
 
     /// <summary>Which body belongs to which slot.</summary>
     public readonly BodyMap Map = new();
@@ -168,7 +206,7 @@ internal sealed class World
     /// True while tie circles stand for the edges of trees: when few move, so that next to no edge need be measured. While many move, circles would be
     /// left and drawn again all the time, and every edge is measured instead.
     /// </summary>
-    public bool TiesDrawn;
+    public bool TiesDrawn { get; private set; }
 
     /// <summary>Peers that have left since the last flush of everything.</summary>
     public int Departed;
@@ -200,6 +238,13 @@ internal sealed class World
 
     public long LastId { get; set; }
 
+    /// <summary>Where a body is, as of this flush.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public ref Point At(int body) => ref places[body + 1];
+
+    /// <summary>Where everybody is, body by body, after one entry that is of nobody.</summary>
+    public Span<Point> Places => places.AsSpan(0, Map.Top + 1);
+
     /// <summary>Makes room for this many bodies; called before any is handed out.</summary>
     public void EnsureCapacity(int bodies)
     {
@@ -208,6 +253,8 @@ internal sealed class World
         int size = Growth.From(Capacity, bodies);
         Map.EnsureBodies(size);
         Array.Resize(ref Bodies, size);
+        Array.Resize(ref Bonds, size);
+        Array.Resize(ref places, size + 1);
         Array.Resize(ref Previous, size);
         Array.Resize(ref Announced, size);
         foreach (ref Body body in Bodies.AsSpan(Capacity))
@@ -220,7 +267,10 @@ internal sealed class World
     public int Embody(int slot, Point at)
     {
         int body = Map.Embody(slot);
-        Bodies[body] = new Body { At = at, Island = -1, Parent = -1 };
+        Bodies[body] = new Body { Island = -1 };
+        At(body) = at;
+        Bonds[body].Parent = -1;
+        Unbind(ref Bonds[body]);
         Announced[body] = 0;
         return body;
     }
@@ -228,7 +278,8 @@ internal sealed class World
     /// <summary>Takes the body of a slot back; it is in no island any more.</summary>
     public void Disembody(int body)
     {
-        Bodies[body].Parent = -1;
+        Bonds[body].Parent = -1;
+        Unbind(ref Bonds[body]);
         Map.Disembody(body);
     }
 
@@ -236,6 +287,8 @@ internal sealed class World
     public void Renumber(ReadOnlySpan<int> from, ReadOnlySpan<int> to, ColumnPermuter permuter)
     {
         permuter.Apply(Bodies, from);
+        permuter.Apply(Bonds, from);
+        permuter.Apply(places.AsSpan(1), from);
         permuter.Apply(Previous, from);
         permuter.Apply(Announced, from);
         Map.Renumber(from, permuter);
@@ -244,15 +297,45 @@ internal sealed class World
             ref Body moved = ref Bodies[body];
             if (moved.Island < 0)
                 continue;
+            ref Bonds bonds = ref Bonds[body];
+            if (!TiesDrawn)
+                RenumberWatches(ref bonds.Watched, to);
             moved.Next = to[moved.Next];
             Previous[body] = to[Previous[body]];
             // The tree of an island that is still to be built again may hang on somebody who has left.
-            int parent = moved.Parent < 0 ? -1 : to[moved.Parent];
-            moved.Parent = parent < Map.Top ? parent : -1;
+            int parent = bonds.Parent < 0 ? -1 : to[bonds.Parent];
+            bonds.Parent = parent < Map.Top ? parent : -1;
         }
         foreach (ref Island island in Islands.AsSpan(0, IslandTop))
             if (island.Count > 0)
                 island.First = to[island.First];
+    }
+
+    private void RenumberWatches(ref Watches watched, ReadOnlySpan<int> to)
+    {
+        Watches old = watched;
+        watched = Watches.None;
+        int kept = 0;
+        foreach (int other in (ReadOnlySpan<int>)old)
+            if (other >= 0 && to[other] < Map.Top) // or it belongs to nobody any more
+                watched[kept++] = to[other];
+    }
+
+    /// <summary>Ties are drawn from now on, and nobody watches anybody; or the other way round.</summary>
+    public void DrawTies(bool drawn)
+    {
+        TiesDrawn = drawn;
+        foreach (ref Bonds bonds in Bonds.AsSpan(0, Map.Top))
+            Unbind(ref bonds);
+    }
+
+    /// <summary>Nothing is known of what might happen to somebody, but its edge.</summary>
+    private void Unbind(ref Bonds bonds)
+    {
+        if (TiesDrawn)
+            bonds.Tie = new Circle { Radius = float.PositiveInfinity };
+        else
+            bonds.Watched = Watches.None;
     }
 
     /// <summary>Numbers islands in the order in which bodies name them; <paramref name="from"/> and <paramref name="to"/> are scratch.</summary>
@@ -308,8 +391,9 @@ internal sealed class World
         IslandCount++;
         Bodies[body].Island = index;
         Bodies[body].Next = Previous[body] = body;
-        Bodies[body].Parent = -1;
-        Bodies[body].Tie.Radius = float.PositiveInfinity;
+        Bonds[body].Parent = -1;
+        if (TiesDrawn)
+            Unbind(ref Bonds[body]);
         created.Add(index);
         Reassigned.Add(body);
         return index;
@@ -422,8 +506,8 @@ internal sealed class World
         int above = parent, body = child;
         while (body >= 0)
         {
-            int next = Bodies[body].Parent;
-            Bodies[body].Parent = above;
+            int next = Bonds[body].Parent;
+            Bonds[body].Parent = above;
             above = body;
             body = next;
         }
@@ -433,7 +517,7 @@ internal sealed class World
     public bool HangsOn(int body, int above)
     {
         while (body >= 0 && body != above)
-            body = Bodies[body].Parent;
+            body = Bonds[body].Parent;
         return body == above;
     }
 
@@ -456,7 +540,7 @@ internal sealed class World
         int first = Islands[index].First, body = first;
         do
         {
-            box.Add(Bodies[body].At);
+            box.Add(At(body));
             body = Bodies[body].Next;
         }
         while (body != first);

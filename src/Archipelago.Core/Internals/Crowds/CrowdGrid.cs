@@ -98,11 +98,11 @@ internal sealed class CrowdGrid
             int first = world.Islands[islands[island]].First, body = first, number = 0;
             do
             {
-                ref readonly Body member = ref world.Bodies[body];
-                around.Add(member.At);
-                places.Add(member.At);
+                Point at = world.At(body);
+                around.Add(at);
+                places.Add(at);
                 gathered.Add(new Gathered(island, body, number++));
-                body = member.Next;
+                body = world.Bodies[body].Next;
             }
             while (body != first);
             box[island] = around;

@@ -115,14 +115,14 @@ internal sealed class CrowdOverflow(PeerTable peers, NeighbourIndex neighbours, 
         double meanX = 0, meanZ = 0, xx = 0, zz = 0, xz = 0;
         foreach (int body in bodies.Span)
         {
-            meanX += world.Bodies[body].At.X;
-            meanZ += world.Bodies[body].At.Z;
+            meanX += world.At(body).X;
+            meanZ += world.At(body).Z;
         }
         meanX /= bodies.Count;
         meanZ /= bodies.Count;
         foreach (int body in bodies.Span)
         {
-            double dx = world.Bodies[body].At.X - meanX, dz = world.Bodies[body].At.Z - meanZ;
+            double dx = world.At(body).X - meanX, dz = world.At(body).Z - meanZ;
             xx += dx * dx;
             zz += dz * dz;
             xz += dx * dz;
@@ -146,7 +146,7 @@ internal sealed class CrowdOverflow(PeerTable peers, NeighbourIndex neighbours, 
         bodies.Span.CopyTo(all);
         Span<ulong> key = keys.Resize(all.Length);
         for (int i = 0; i < all.Length; i++)
-            key[i] = Ascending((world.Bodies[all[i]].At.X * x) + (world.Bodies[all[i]].At.Z * z));
+            key[i] = Ascending((world.At(all[i]).X * x) + (world.At(all[i]).Z * z));
         sorting.Sort(key, all);
         int half = all.Length / 2;
         return trees.Build(world, all[..half], leaveDistance) == 1 && trees.Build(world, all[half..], leaveDistance) == 1;

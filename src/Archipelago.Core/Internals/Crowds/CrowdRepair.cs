@@ -293,7 +293,7 @@ internal sealed class CrowdRepair(PeerTable peers, NeighbourIndex neighbours)
         world.Append(islands[to], body);
         Enlist(from);
         Enlist(to);
-        world.Bodies[body].Parent = onto;
+        world.Bonds[body].Parent = onto;
         world.Touch(islands[to], Pending.Measure);
         grid.Reassign(member, to);
         Note(body);

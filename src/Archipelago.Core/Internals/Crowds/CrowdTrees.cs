@@ -11,11 +11,11 @@ internal static class CrowdTrees
     public static bool TryFree(World world, int body, double leaveDistance)
     {
         double squared = leaveDistance * leaveDistance;
-        bool isRoot = world.Bodies[body].Parent < 0;
+        bool isRoot = world.Bonds[body].Parent < 0;
         int last = -1;
         for (int child = world.Bodies[body].Next; child != body; child = world.Bodies[child].Next)
         {
-            if (world.Bodies[child].Parent != body || TryHangNearest(world, child, body, squared) || TryHangAny(world, child, body, squared))
+            if (world.Bonds[child].Parent != body || TryHangNearest(world, child, body, squared) || TryHangAny(world, child, body, squared))
                 continue;
             // Of the parts that hang on a root one has nothing left to hang on to: the others hang on it.
             if (!isRoot || last >= 0)
@@ -24,8 +24,8 @@ internal static class CrowdTrees
         }
         if (last >= 0)
         {
-            world.Bodies[last].Parent = -1;
-            world.Bodies[body].Parent = last;
+            world.Bonds[last].Parent = -1;
+            world.Bonds[body].Parent = last;
         }
         return true;
     }
@@ -33,18 +33,18 @@ internal static class CrowdTrees
     /// <summary>Hangs a part by its top onto the nearest member outside it, which is what nearly always can be done.</summary>
     private static bool TryHangNearest(World world, int child, int without, double squared)
     {
-        Point at = world.Bodies[child].At;
+        Point at = world.At(child);
         int best = -1;
         for (int other = world.Bodies[child].Next; other != child; other = world.Bodies[other].Next)
         {
-            double apart = at.SquaredDistance(world.Bodies[other].At);
+            double apart = at.SquaredDistance(world.At(other));
             if (other == without || apart > squared || world.HangsOn(other, child))
                 continue;
             (squared, best) = (apart, other);
         }
         if (best < 0)
             return false;
-        world.Bodies[child].Parent = best;
+        world.Bonds[child].Parent = best;
         return true;
     }
 
@@ -57,12 +57,12 @@ internal static class CrowdTrees
         {
             if (!world.HangsOn(inside, child))
                 continue;
-            Point at = world.Bodies[inside].At;
+            Point at = world.At(inside);
             for (int other = world.Bodies[inside].Next; other != inside; other = world.Bodies[other].Next)
             {
-                if (other == without || at.SquaredDistance(world.Bodies[other].At) > squared || world.HangsOn(other, child))
+                if (other == without || at.SquaredDistance(world.At(other)) > squared || world.HangsOn(other, child))
                     continue;
-                world.Bodies[child].Parent = -1;
+                world.Bonds[child].Parent = -1;
                 world.Link(other, inside);
                 return true;
             }
