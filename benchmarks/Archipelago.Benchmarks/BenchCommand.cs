@@ -52,11 +52,17 @@ internal static partial class BenchCommand
     private static void RunFlushProbes(string folder)
     {
         using var file = new StreamWriter(Path.Combine(folder, "flush.jsonl"));
-        foreach ((string world, double moving) in ((string, double)[])[("sparse", 1), ("dense", 1), ("city", 1), ("sparse", 0.01), ("dense", 0.01), ("city", 0.01), ("crowd", 1)])
+        (string, double, int)[] worlds =
+        [
+            ("sparse", 1, 1), ("dense", 1, 1), ("city", 1, 1), ("crowd", 1, 1), ("sparse", 0.01, 1), ("dense", 0.01, 1), ("city", 0.01, 1), ("sparse", 1, 2), ("dense", 1, 2), ("city", 1, 2),
+        ];
+        foreach ((string world, double moving, int threads) in worlds)
         {
             foreach (int peers in (int[])[10_000, 100_000, 1_000_000])
             {
-                var probe = new FlushProbe(Worlds.Make(world, peers, 1), new IslandOptions(), step: 6, moving, seed: 1);
+                if (threads > 1 && peers == 10_000)
+                    continue;
+                var probe = new FlushProbe(Worlds.Make(world, peers, 1), new IslandOptions(), step: 6, moving, seed: 1, threads);
                 // Enough for everybody to have moved several times.
                 (int warmup, int ticks) = moving < 1 ? (600, 200) : peers == 1_000_000 ? (100, 40) : (300, 200);
                 string line = string.Create(CultureInfo.InvariantCulture, $"{{\"world\":\"{world}\",\"moving\":{moving},") + probe.Run(warmup, ticks)[1..];

@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using Archipelago.Core.Internals;
 
 namespace Archipelago.Core;
@@ -19,6 +18,7 @@ public sealed partial class IslandEngine
     {
         flushes++;
         broken = true;
+        crew.Size = FlushThreads;
         bool release = manyArrived && !newcomersOnly;
         if (release)
             ReleaseArrivals();
@@ -40,7 +40,7 @@ public sealed partial class IslandEngine
             if (doubted)
                 DoubtEverything();
             if (!world.TiesDrawn)
-                EdgeSweep.Run(world, neighbours, rules);
+                edges.Run(neighbours, rules);
             ByAge(world.Touched.Span);
             splits.Run(world, rules, flushes, mayFitAnew: doubted || world.PeerCount + world.Departed > rules.MaxIslandSize);
         }
@@ -86,6 +86,8 @@ public sealed partial class IslandEngine
         merges.ReleaseScratch();
         crowds.ReleaseScratch();
         order.ReleaseScratch(world);
+        places.ReleaseScratch();
+        edges.ReleaseScratch();
     }
 
     private void TakeRemoved()
@@ -134,20 +136,7 @@ public sealed partial class IslandEngine
             peers.TakeMoved(ref consumer);
             return;
         }
-        peers.ClearMoved();
-        ReadOnlySpan<int> slots = world.Map.Slots;
-        for (int body = 0; body < slots.Length; body++)
-        {
-            if (body + Prefetch.Distance < slots.Length && slots[body + Prefetch.Distance] >= 0)
-                peers.ExpectGround(slots[body + Prefetch.Distance]);
-            if (slots[body] < 0)
-                continue;
-            Point at = peers.Ground(slots[body]);
-            if (world.TiesDrawn || !neighbours.IsInside(body, at))
-                Take(body, at);
-            else
-                world.At(body) = at;
-        }
+        places.Run();
     }
 
     private readonly struct MoveConsumer(IslandEngine engine) : IMoveConsumer
@@ -156,19 +145,11 @@ public sealed partial class IslandEngine
         {
             // Without a body: one that was added since the flush began.
             int body = engine.world.Map.BodyOf(slot);
-            if (body >= 0)
-                engine.Take(body, to);
+            if (body < 0)
+                return;
+            engine.world.At(body) = to;
+            engine.places.Leave(body);
         }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void Take(int body, Point to)
-    {
-        world.At(body) = to;
-        // A newcomer is in no island yet; its circles hold everything.
-        if (world.TiesDrawn && !world.Bonds[body].Tie.Holds(to))
-            world.Touch(world.Bodies[body].Island, Pending.Measure);
-        neighbours.Moved(world, body, to);
     }
 
     private void ForgetRemoved(IslandOptions rules)

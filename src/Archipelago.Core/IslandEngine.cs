@@ -22,7 +22,7 @@ public sealed partial class IslandEngine : IDisposable
 {
     private readonly PeerTable peers = new();
     private readonly World world = new();
-    private readonly NeighbourIndex neighbours = new();
+    private readonly NeighbourIndex neighbours;
     private readonly SplitPass splits;
     private readonly Gathering gathering;
     private readonly MergePass merges;
@@ -32,6 +32,9 @@ public sealed partial class IslandEngine : IDisposable
     private readonly Pool<ulong> newcomerKeys = new();
     private readonly RadixSort sorting = new();
     private readonly BodyOrder order;
+    private readonly Crew crew = new();
+    private readonly PlaceSweep places;
+    private readonly EdgeSweep edges;
     private readonly Pool<int> removed = new();
     private readonly Pool<int> byAge = new();
     private readonly Pool<int> uneasy = new();
@@ -52,6 +55,7 @@ public sealed partial class IslandEngine : IDisposable
     private long moved;
     private int calm;
     private int flushing;
+    private int flushThreads = 1;
     private bool disposed;
 
     /// <summary>Makes an empty world under these rules.</summary>
@@ -60,7 +64,10 @@ public sealed partial class IslandEngine : IDisposable
     {
         this.options = options ?? new IslandOptions();
         this.options.Validate();
+        neighbours = new NeighbourIndex(crew);
         order = new BodyOrder(sorting);
+        places = new PlaceSweep(world, peers, neighbours, crew);
+        edges = new EdgeSweep(world, crew);
         splits = new SplitPass(peers, neighbours);
         gathering = new Gathering(peers, sorting);
         merges = new MergePass(peers, neighbours, gathering, sorting);
@@ -79,6 +86,25 @@ public sealed partial class IslandEngine : IDisposable
             Volatile.Write(ref options, value);
         }
     }
+
+    /// <summary>
+    /// How many threads a flush may use: the one that calls it, and so many less one of the thread pool, which help where there is much to do (from some ten thousand peers on), if they
+    /// are free. 1 at first; the outcome is the same with any number. A new number holds from the next flush on; any thread may set it.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Less than 1, or more than <see cref="MaxFlushThreads"/>.</exception>
+    public int FlushThreads
+    {
+        get => Volatile.Read(ref flushThreads);
+        set
+        {
+            ArgumentOutOfRangeException.ThrowIfLessThan(value, 1);
+            ArgumentOutOfRangeException.ThrowIfGreaterThan(value, MaxFlushThreads);
+            Volatile.Write(ref flushThreads, value);
+        }
+    }
+
+    /// <summary>The most threads that a flush can use.</summary>
+    public const int MaxFlushThreads = 64;
 
     internal PeerTable Table => peers;
 

@@ -4,14 +4,16 @@ namespace Archipelago.Core.Tests;
 public class AllocationTests
 {
     [Theory]
-    [InlineData(100, 40, CrowdPolicy.Plain)]
-    [InlineData(100_000, 40, CrowdPolicy.Plain)]
-    [InlineData(100, 40, CrowdPolicy.Coherent)]
-    [InlineData(2000, 8, CrowdPolicy.Coherent)]
-    [InlineData(100_000, 20, CrowdPolicy.Coherent)]
-    public void Reports_flushes_and_readings_allocate_nothing(int people, int spread, CrowdPolicy policy)
+    [InlineData(100, 40, CrowdPolicy.Plain, 1)]
+    [InlineData(100, 40, CrowdPolicy.Plain, 2)]
+    [InlineData(100_000, 40, CrowdPolicy.Plain, 1)]
+    [InlineData(100_000, 40, CrowdPolicy.Plain, 2)]
+    [InlineData(100, 40, CrowdPolicy.Coherent, 1)]
+    [InlineData(2000, 8, CrowdPolicy.Coherent, 1)]
+    [InlineData(100_000, 20, CrowdPolicy.Coherent, 1)]
+    public void Reports_flushes_and_readings_allocate_nothing(int people, int spread, CrowdPolicy policy, int threads)
     {
-        using var engine = new IslandEngine(new IslandOptions { Crowds = policy });
+        using var engine = new IslandEngine(new IslandOptions { Crowds = policy }) { FlushThreads = threads };
         var recall = new NeighbourRecall();
         var random = new Random(1);
         float side = spread * MathF.Sqrt(people);

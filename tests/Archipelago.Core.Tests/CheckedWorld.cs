@@ -60,9 +60,10 @@ internal sealed class CheckedWorld(IslandOptions rules) : IDisposable
         Flush();
     }
 
-    /// <summary>Flushes and checks; returns the changes.</summary>
+    /// <summary>Flushes and checks; returns the changes. The number of threads changes from flush to flush, since nothing may depend on it.</summary>
     public IslandChange[] Flush()
     {
+        Engine.FlushThreads = (Engine.FlushThreads % 3) + 1;
         IslandChange[] changes = Engine.Flush().Changes.ToArray();
         Engine.PublishSnapshot();
         using IslandSnapshot snapshot = Engine.AcquireSnapshot();

@@ -61,6 +61,7 @@ public class FollowingTests
                     follower.Prefer(people[i].Peer, wish);
                 }
             }
+            engine.FlushThreads = 1 + coin.Next(3);
             if (random.Next(4) == 0)
                 engine.FlushNewcomers();
             else

@@ -5,7 +5,7 @@ using Archipelago.Core;
 namespace Archipelago.Benchmarks.Probes;
 
 /// <summary>Moves a world tick by tick and times each flush. Points move between flushes, since branch predictors learn a repeated one.</summary>
-internal sealed class FlushProbe(Position[] points, IslandOptions rules, float step, double moving, int seed)
+internal sealed class FlushProbe(Position[] points, IslandOptions rules, float step, double moving, int seed, int threads)
 {
     private const int RehearsalPeers = 4000;
 
@@ -19,7 +19,7 @@ internal sealed class FlushProbe(Position[] points, IslandOptions rules, float s
     {
         Rehearse();
         long before = GC.GetTotalMemory(forceFullCollection: true);
-        engine = new IslandEngine(rules);
+        engine = new IslandEngine(rules) { FlushThreads = threads };
         for (int i = 0; i < points.Length; i++)
             handles[i] = engine.Add(points[i]);
         double cold = Time(() => engine.Flush());
@@ -50,7 +50,7 @@ internal sealed class FlushProbe(Position[] points, IslandOptions rules, float s
         }
         Array.Sort(times);
         return string.Create(CultureInfo.InvariantCulture,
-            $"{{\"peers\":{points.Length},\"threads\":1,\"coldMs\":{cold:0.###},\"medianMs\":{times[ticks / 2]:0.####},\"p99Ms\":{times[(int)(0.99 * (ticks - 1))]:0.####},\"maxMs\":{times[^1]:0.####},\"allocatedBytesPerFlush\":{allocated / ticks},\"islands\":{islands},\"changesPerFlush\":{changes / (double)ticks:0.#},\"bytesPerPeer\":{bytesPerPeer:0.#},\"moveNs\":{moveTime * 1e6 / Math.Max(1, moved):0.#}}}");
+            $"{{\"peers\":{points.Length},\"threads\":{threads},\"coldMs\":{cold:0.###},\"medianMs\":{times[ticks / 2]:0.####},\"p99Ms\":{times[(int)(0.99 * (ticks - 1))]:0.####},\"maxMs\":{times[^1]:0.####},\"allocatedBytesPerFlush\":{allocated / ticks},\"islands\":{islands},\"changesPerFlush\":{changes / (double)ticks:0.#},\"bytesPerPeer\":{bytesPerPeer:0.#},\"moveNs\":{moveTime * 1e6 / Math.Max(1, moved):0.#}}}");
     }
 
     /// <summary>Checks that every island is connected, that no two that touch fit together, and that none exceeds the cap.</summary>
@@ -91,7 +91,7 @@ internal sealed class FlushProbe(Position[] points, IslandOptions rules, float s
         long start = Stopwatch.GetTimestamp();
         do
         {
-            using var small = new IslandEngine(rules);
+            using var small = new IslandEngine(rules) { FlushThreads = threads };
             PeerHandle[] some = [.. points.Take(RehearsalPeers).Select(point => small.Add(point))];
             for (int i = 0; i < 20; i++)
             {

@@ -48,7 +48,7 @@ internal static class ProbeCommand
         var ticks = new Option<int>("--ticks") { Description = "Flushes measured.", DefaultValueFactory = _ => 200 };
         var warmup = new Option<int>("--warmup") { Description = "Flushes before, so that islands are mixed.", DefaultValueFactory = _ => 300 };
         var step = new Option<float>("--step") { Description = "Metres that a peer moves at most in a tick.", DefaultValueFactory = _ => 6 };
-        var threads = new Option<int>("--threads") { Description = "Threads of the flush; this engine flushes on one.", DefaultValueFactory = _ => 1 };
+        var threads = new Option<int>("--threads") { Description = "Threads of the flush, the calling one included.", DefaultValueFactory = _ => 1 };
         var cap = new Option<int>("--cap") { Description = "Largest island.", DefaultValueFactory = _ => 100 };
         Option<string> policy = CrowdCommands.PolicyOption("plain");
         var moving = new Option<double>("--moving") { Description = "Share of the peers that move in a tick.", DefaultValueFactory = _ => 1 };
@@ -57,15 +57,15 @@ internal static class ProbeCommand
         var command = new Command("flush", "Flushes a moving world again and again.") { points, world, peers, ticks, warmup, step, threads, cap, policy, moving, seed, verify };
         command.SetAction(parsed =>
         {
-            if (parsed.GetValue(threads) != 1)
+            if (parsed.GetValue(threads) is < 1 or > IslandEngine.MaxFlushThreads)
             {
-                Console.Error.WriteLine("--threads must be 1: this engine flushes on one thread.");
+                Console.Error.WriteLine($"--threads must be 1 to {IslandEngine.MaxFlushThreads}.");
                 return 2;
             }
             string? file = parsed.GetValue(points);
             var probe = new FlushProbe(
                 file is not null ? Worlds.Read(file) : Worlds.Make(parsed.GetValue(world)!, parsed.GetValue(peers), parsed.GetValue(seed)),
-                CrowdCommands.Rules(parsed.GetValue(policy)!, parsed.GetValue(cap)), parsed.GetValue(step), parsed.GetValue(moving), parsed.GetValue(seed));
+                CrowdCommands.Rules(parsed.GetValue(policy)!, parsed.GetValue(cap)), parsed.GetValue(step), parsed.GetValue(moving), parsed.GetValue(seed), parsed.GetValue(threads));
             Console.WriteLine(probe.Run(parsed.GetValue(warmup), parsed.GetValue(ticks)));
             return !parsed.GetValue(verify) || probe.Verify() ? 0 : 1;
         });

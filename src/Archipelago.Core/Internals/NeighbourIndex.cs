@@ -29,7 +29,7 @@ internal readonly record struct Contact(int IslandA, int IslandB, int BodyA, int
 /// matters. Squares that share a hash cost a few wasted looks, for distance decides anyway; and no coordinate is too far.
 /// </para>
 /// </remarks>
-internal sealed class NeighbourIndex
+internal sealed partial class NeighbourIndex(Crew crew)
 {
     /// <summary>The largest radius, as a part of the join distance: larger ones mean fewer looks, each at more people.</summary>
     private const double LargestRadius = 0.5;
@@ -76,15 +76,7 @@ internal sealed class NeighbourIndex
     private double perMetre;
     private int cap;
 
-    /// <summary>Whom the one who looks around is to watch, and the room that they would leave its circle.</summary>
-    private readonly (double Room, int Body)[] watch = new (double, int)[Watches.Most];
-    private int toWatch;
-
-    /// <summary>Who has looked in the running search.</summary>
-    private readonly Pool<int> looked = new();
-
     private readonly Pool<int> wasActive = new();
-    private int[] lastContact = [];
 
     /// <summary>How often somebody left its circle since bodies were last numbered in the order of space.</summary>
     public long CirclesLeft { get; private set; }
@@ -350,105 +342,6 @@ internal sealed class NeighbourIndex
         active[body >> 6] &= ~(1UL << body);
     }
 
-    /// <summary>Lets those who are active look around, and adds whom they meet.</summary>
-    /// <param name="world">The world.</param>
-    /// <param name="contacts">What is found is added.</param>
-    /// <param name="bounded">Whether to give up when there is too much to find.</param>
-    /// <returns>
-    /// False when it gave up: thousands who met at one place at once have a contact each with all others. Everybody is active as before then, and what was
-    /// found is to be dropped, for it depends on who looked first.
-    /// </returns>
-    public bool Search(World world, Pool<Contact> contacts, bool bounded)
-    {
-        PrepareContacts(world);
-        int enough = bounded ? MostContacts(world.PeerCount) : int.MaxValue, limit = enough;
-        looked.Clear();
-        // Looking around may activate neighbours, also behind: then it is gone through again from there.
-        while (firstActive < active.Length)
-        {
-            int word = firstActive;
-            firstActive = int.MaxValue;
-            for (; word < active.Length; word++)
-            {
-                for (ulong bits = active[word]; bits != 0; bits = active[word])
-                {
-                    if (contacts.Count > limit && !HaveRoom(contacts, enough, ref limit))
-                    {
-                        firstActive = Math.Min(firstActive, word);
-                        foreach (int again in looked.Span)
-                            Activate(again);
-                        return false;
-                    }
-                    active[word] = bits & (bits - 1);
-                    int body = (word << 6) + BitOperations.TrailingZeroCount(bits);
-                    if (world.Bodies[body].Island < 0)
-                        continue;
-                    looked.Add(body);
-                    Look(world, body, contacts);
-                }
-            }
-        }
-        if (contacts.Count <= enough || HaveRoom(contacts, enough, ref limit))
-            return true;
-        foreach (int again in looked.Span)
-            Activate(again);
-        return false;
-    }
-
-    /// <summary>
-    /// Counts each pair of islands once, since how often a pair is found depends on who looked first, and whether the search is given up must not. What is found more than once is
-    /// dropped.
-    /// </summary>
-    private bool HaveRoom(Pool<Contact> contacts, int enough, ref int limit)
-    {
-        ForgetContacts(contacts.Span);
-        contacts.Span.Sort(static (a, b) => PairOf(a).CompareTo(PairOf(b)));
-        int kept = 0;
-        Span<Contact> all = contacts.Span;
-        foreach (ref readonly Contact contact in all)
-            if (kept == 0 || PairOf(all[kept - 1]) != PairOf(contact))
-                all[kept++] = contact;
-        contacts.Resize(kept);
-        limit = (int)Math.Max(enough, Math.Min(int.MaxValue, 2L * kept));
-        return kept <= enough;
-    }
-
-    private static ulong PairOf(in Contact contact) =>
-        ((ulong)(uint)Math.Min(contact.IslandA, contact.IslandB) << 32) | (uint)Math.Max(contact.IslandA, contact.IslandB);
-
-    /// <summary>
-    /// Lets these newcomers look around, beginning with <paramref name="next"/>, and adds whom they meet. What a newcomer finds may have to wait for a
-    /// flush of everything, so they stay active.
-    /// </summary>
-    /// <returns>
-    /// False when it stopped early, with enough to deal with; then search on. Newcomers look in the order in which they were added, so what is found first
-    /// does not depend on chance.
-    /// </returns>
-    public bool SearchAround(World world, ReadOnlySpan<int> newcomers, ref int next, Pool<Contact> contacts)
-    {
-        PrepareContacts(world);
-        int enough = MostContacts(world.PeerCount);
-        while (next < newcomers.Length)
-        {
-            if (contacts.Count > enough)
-                return false;
-            Look(world, newcomers[next++], contacts);
-        }
-        return true;
-    }
-
-    private void PrepareContacts(World world)
-    {
-        if (lastContact.Length < world.IslandTop)
-            lastContact = new int[world.Islands.Length];
-    }
-
-    public void ReleaseScratch()
-    {
-        lastContact = [];
-        looked.Release();
-    }
-
     /// <summary>Circles that were not left by walking do not speak against the order of bodies.</summary>
     public void ForgetWalks() => CirclesLeft = 0;
 
@@ -469,8 +362,6 @@ internal sealed class NeighbourIndex
         foreach (int body in wasActive.Span)
             Activate(to[body]);
     }
-
-    private static int MostContacts(int peers) => (int)Math.Min(int.MaxValue / 4, 4096 + (4L * peers));
 
     /// <summary>
     /// Somebody stands within the join distance of whom it watches, by the number <paramref name="watch"/>. It looks around at the next search, if their islands fit; else there is
@@ -496,161 +387,6 @@ internal sealed class NeighbourIndex
         for (int body = 0; body < world.Map.Top; body++)
             if (world.Bodies[body].Island >= 0 && world.Bonds[body].Watched[0] >= 0)
                 Activate(body);
-    }
-
-    private static bool IsWatching(World world, int body, int other)
-    {
-        foreach (int watched in (ReadOnlySpan<int>)world.Bonds[body].Watched)
-            if (watched == other)
-                return true;
-        return false;
-    }
-
-    private void Look(World world, int body, Pool<Contact> contacts)
-    {
-        if (!world.TiesDrawn)
-            world.Bonds[body].Watched = Watches.None;
-        int island = world.Bodies[body].Island, size = world.Islands[island].Count;
-        if (size >= cap)
-        {
-            Remove(body);
-            return;
-        }
-        Point at = world.At(body);
-        bool small = IsSmall(size);
-        Place(body, at, small);
-        if (size == world.PeerCount)
-        {
-            // Nobody else is there.
-            nodes[body].Clear.Radius = (float)(largest * RoundingMargin);
-            return;
-        }
-        nodes[body].Clear.Radius = (float)(LookAround(world, body, at, island, size, contacts) * RoundingMargin);
-    }
-
-    private double LookAround(World world, int body, Point at, int island, int size, Pool<Contact> contacts)
-    {
-        bool small = IsSmall(size);
-        double radius = largest;
-        toWatch = 0;
-        int column = Coordinate(at.X), row = Coordinate(at.Z);
-        (double west, double east) = FromEdges(at.X);
-        (double south, double north) = FromEdges(at.Z);
-        // One's own square first: whom it holds leaves the least room, and then the far ones matter less often.
-        for (int i = 0; i < 9; i++)
-        {
-            int x = Around[i], z = Around[9 + i];
-            double dx = x == 0 ? 0 : x < 0 ? west : east, dz = z == 0 ? 0 : z < 0 ? south : north;
-            double reach = joinDistance + largest + radius;
-            if ((dx * dx) + (dz * dz) > reach * reach * SquareMargin)
-                continue;
-            int bucket = Bucket(column + x, row + z);
-            radius = LookInto(world, bucket, body, at, island, size, radius, contacts);
-            if (small)
-                radius = LookInto(world, bucket + 1, body, at, island, size, radius, contacts);
-        }
-        int watched = 0;
-        for (int i = 0; i < toWatch; i++)
-            // The others are far enough for circles.
-            if (watch[i].Room < radius)
-                world.Bonds[body].Watched[watched++] = watch[i].Body;
-        return radius;
-    }
-
-    /// <summary>
-    /// Notes one who leaves a circle little room, to be watched instead.
-    /// </summary>
-    /// <returns>Who is to be kept clear of by circles, since all watches are taken by others who leave even less; -1 when nobody.</returns>
-    private int Watch(int other, double room)
-    {
-        if (toWatch < Watches.Most)
-        {
-            watch[toWatch++] = (room, other);
-            return -1;
-        }
-        int most = 0;
-        for (int i = 1; i < toWatch; i++)
-            if (watch[i].Room > watch[most].Room)
-                most = i;
-        if (room >= watch[most].Room)
-            return other;
-        int instead = watch[most].Body;
-        watch[most] = (room, other);
-        return instead;
-    }
-
-    private static ReadOnlySpan<sbyte> Around => [0, -1, 1, 0, 0, -1, 1, -1, 1, 0, 0, 0, -1, 1, -1, -1, 1, 1];
-
-    private double LookInto(World world, int bucket, int body, Point at, int island, int size, double radius, Pool<Contact> contacts)
-    {
-        int following;
-        for (int other = heads[bucket]; other >= 0; other = following)
-        {
-            // Read now: cutting a circle down may move its owner to another bucket.
-            following = nodes[other].Next;
-            ref Circle circle = ref nodes[other].Clear;
-            double apart = at.SquaredDistance(new Point(circle.X, circle.Z)), matters = joinDistance + circle.Radius + radius;
-            // Beyond, not at: with circles of no size this is the join distance itself, which still counts as near.
-            if (apart > matters * matters)
-                continue;
-            int otherIsland = world.Bodies[other].Island;
-            if (otherIsland == island || world.Islands[otherIsland].Count + size > cap)
-                continue;
-            double squared = at.SquaredDistance(world.At(other));
-            if (squared <= joinDistance * joinDistance)
-            {
-                // They merge in this flush or come not to fit, for sizes only grow in it: a pair of neither kind needs no guard. A newcomer, whose pair
-                // may have to wait, stays active.
-                Meet(contacts, new Contact(island, otherIsland, body, other));
-                continue;
-            }
-            int tight = other;
-            if (!world.TiesDrawn)
-            {
-                if (IsWatching(world, other, body))
-                    continue;
-                tight = Watch(other, Math.Sqrt(apart) - joinDistance - circle.Radius);
-            }
-            if (tight >= 0)
-                radius = Math.Min(radius, KeepClear(world, tight, at));
-        }
-        return radius;
-    }
-
-    /// <summary>The room that a neighbour leaves a circle around this place; where that is too little, its own circle is cut down.</summary>
-    private double KeepClear(World world, int other, Point at)
-    {
-        ref Circle circle = ref nodes[other].Clear;
-        double centres = Math.Sqrt(at.SquaredDistance(new Point(circle.X, circle.Z))), room = centres - joinDistance - circle.Radius;
-        double half = Math.Max(0, (Math.Sqrt(at.SquaredDistance(world.At(other))) - joinDistance) / 2);
-        if (room >= half)
-            return room;
-        CutDown(world, other, ref circle, centres - joinDistance - half);
-        return half;
-    }
-
-    /// <summary>Makes a circle smaller, which holds for all its neighbours; activates its owner when that stands outside.</summary>
-    private void CutDown(World world, int body, ref Circle circle, double radius)
-    {
-        circle.Radius = (float)(Math.Max(0, radius) * RoundingMargin);
-        if (!circle.Holds(world.At(body)))
-            LeaveCircle(world, body, world.At(body));
-    }
-
-    private void Meet(Pool<Contact> contacts, Contact contact)
-    {
-        // Members of one island look one after the other as a rule; a contact just noted need not be noted again.
-        if (lastContact[contact.IslandB] == contact.IslandA + 1)
-            return;
-        lastContact[contact.IslandB] = contact.IslandA + 1;
-        contacts.Add(contact);
-    }
-
-    /// <summary>Forgets which contacts were noted; call it when the contacts have been dealt with.</summary>
-    public void ForgetContacts(ReadOnlySpan<Contact> contacts)
-    {
-        foreach (ref readonly Contact contact in contacts)
-            lastContact[contact.IslandB] = 0;
     }
 
     private void Place(int body, Point at, bool small)

@@ -53,26 +53,29 @@ internal sealed class SplitPass(PeerTable peers, NeighbourIndex neighbours)
     public static bool Prove(World world, int index, double leaveDistance) =>
         world.TiesDrawn ? Measure(world, index, leaveDistance) : Mend(world, index, leaveDistance * leaveDistance);
 
+    /// <summary>Replaces a member's edge, which is too long, by one to a near member that does not hang on it; false when there is none in reach.</summary>
+    public static bool TryMend(World world, int body, double squared)
+    {
+        int index = world.Bodies[body].Island;
+        if (world.Islands[index].Count > LargestMended || (world.Islands[index].Pending & Pending.Rebuild) != 0)
+            return false;
+        double length = double.PositiveInfinity;
+        int parent = HangOnNearest(world, body, squared * GoodEnough, ref length);
+        if (length > squared)
+            return false;
+        world.Bonds[body].Parent = parent;
+        return true;
+    }
+
     /// <summary>Replaces edges that are too long by ones to the nearest member that does not hang on them; false when there is none in reach.</summary>
     private static bool Mend(World world, int index, double squared)
     {
-        if (world.Islands[index].Count > LargestMended)
-            return false;
         int first = world.Islands[index].First, body = first;
         do
         {
             int parent = world.Bonds[body].Parent;
-            if (parent >= 0)
-            {
-                double length = world.At(body).SquaredDistance(world.At(parent));
-                if (length > squared)
-                {
-                    parent = HangOnNearest(world, body, squared * GoodEnough, ref length);
-                    if (length > squared)
-                        return false;
-                    world.Bonds[body].Parent = parent;
-                }
-            }
+            if (parent >= 0 && world.At(body).SquaredDistance(world.At(parent)) > squared && !TryMend(world, body, squared))
+                return false;
             body = world.Bodies[body].Next;
         }
         while (body != first);

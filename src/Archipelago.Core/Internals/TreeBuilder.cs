@@ -5,14 +5,13 @@ namespace Archipelago.Core.Internals;
 /// need not be measured again for long.
 /// </summary>
 /// <remarks>
-/// Members are sorted into squares in which everybody is within the distance of everybody, so most of the work is one union a member; squares of the
+/// Some hundreds are compared each with each (<see cref="SmallTreeBuilder"/>). More are sorted into squares in which everybody is within the distance of everybody, so most of the work is one union a member; squares of the
 /// 5×5 window are compared only while they are not connected yet.
 /// </remarks>
 internal sealed class TreeBuilder
 {
-    private const int FewMembers = 24;
-
     private readonly UnionFind sets = new();
+    private readonly SmallTreeBuilder small = new();
     private readonly Pool<ulong> keys = new();
     private readonly Pool<int> order = new();
     private readonly SquareGrid grid = new();
@@ -26,6 +25,8 @@ internal sealed class TreeBuilder
         foreach (int body in bodies)
             world.Bonds[body].Parent = -1;
         sets.Reset(bodies.Length);
+        if (small.TryBuild(world, bodies, distance, sets))
+            return sets.Sets;
         Connect(world, bodies, distance / 2);
         if (sets.Sets > 1)
             Connect(world, bodies, distance);
@@ -35,15 +36,6 @@ internal sealed class TreeBuilder
     private void Connect(World world, ReadOnlySpan<int> bodies, double distance)
     {
         double squared = distance * distance;
-        if (bodies.Length <= FewMembers)
-        {
-            for (int i = 1; i < bodies.Length; i++)
-                for (int j = 0; j < i; j++)
-                    if (world.At(bodies[i]).SquaredDistance(world.At(bodies[j])) <= squared)
-                        Join(world, bodies, j, i);
-            return;
-        }
-
         var cells = new Cells(distance);
         Span<ulong> key = keys.Resize(bodies.Length);
         Span<int> sorted = order.Resize(bodies.Length);
