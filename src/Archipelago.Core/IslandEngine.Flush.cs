@@ -141,6 +141,15 @@ public sealed partial class IslandEngine
 
     private readonly struct MoveConsumer(IslandEngine engine) : IMoveConsumer
     {
+        public void Expect(int slot) => engine.world.Map.Expect(slot);
+
+        public void Prepare(int slot)
+        {
+            int body = engine.world.Map.BodyOf(slot);
+            engine.world.Expect(body);
+            engine.neighbours.Expect(body);
+        }
+
         public void Take(int slot, Point to)
         {
             // Without a body: one that was added since the flush began.

@@ -19,6 +19,9 @@ internal sealed class BodyMap
     /// <summary>The body of a slot; -1 when it has none, which is so until its peer is placed.</summary>
     public int BodyOf(int slot) => (uint)slot < (uint)bodyOf.Length ? bodyOf[slot] : -1;
 
+    /// <summary>The body of this slot will be asked for soon.</summary>
+    public void Expect(int slot) => Prefetch.Entry(bodyOf, slot);
+
     public int SlotOf(int body) => slotOf[body];
 
     /// <summary>Slots by body; -1 where a body belongs to nobody.</summary>

@@ -119,6 +119,9 @@ internal sealed partial class NeighbourIndex(Crew crew)
             firstActive = word;
     }
 
+    /// <summary>This body will be moved soon.</summary>
+    public void Expect(int body) => Prefetch.Entry(nodes, body);
+
     /// <summary>True when a place is certainly inside a peer's circle; false as well where rounding might decide.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool IsInside(int body, Point at)

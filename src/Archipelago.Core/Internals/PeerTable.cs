@@ -7,6 +7,12 @@ namespace Archipelago.Core.Internals;
 /// <summary>Takes the moves that <see cref="PeerTable.TakeMoved"/> hands out.</summary>
 internal interface IMoveConsumer
 {
+    /// <summary>This slot will be looked up soon.</summary>
+    void Expect(int slot);
+
+    /// <summary>This slot was looked up in memory's good time, and will be taken soon.</summary>
+    void Prepare(int slot);
+
     void Take(int slot, Point to);
 }
 
@@ -240,7 +246,16 @@ internal sealed class PeerTable
                 continue;
             Hook(TestPoint.FlagsCleared);
             Interlocked.MemoryBarrier();
-            foreach (int i in movedInChunk.AsSpan(0, n))
+            // What each of them needs is in a few places far apart, and asked for together, step by step, so that they do not wait for one another.
+            ReadOnlySpan<int> all = movedInChunk.AsSpan(0, n);
+            foreach (int i in all)
+                consumer.Expect((c << ChunkBits) + i);
+            foreach (int i in all)
+            {
+                Prefetch.Entry(chunk.Slots, i);
+                consumer.Prepare((c << ChunkBits) + i);
+            }
+            foreach (int i in all)
                 consumer.Take((c << ChunkBits) + i, ToPoint(Volatile.Read(ref chunk.Slots[i].Xz)));
         }
     }

@@ -242,6 +242,14 @@ internal sealed class World
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public ref Point At(int body) => ref places[body + 1];
 
+    /// <summary>This body will be moved soon.</summary>
+    public void Expect(int body)
+    {
+        Prefetch.Entry(places, body + 1);
+        if (TiesDrawn)
+            Prefetch.Entry(Bonds, body);
+    }
+
     /// <summary>Where everybody is, body by body, after one entry that is of nobody.</summary>
     public Span<Point> Places => places.AsSpan(0, Map.Top + 1);
 
