@@ -1,3 +1,5 @@
+using Archipelago.Core.Internals;
+
 namespace Archipelago.Core;
 
 /// <summary>One island of a snapshot.</summary>
@@ -64,19 +66,28 @@ public sealed class IslandSnapshot : IDisposable
     /// <exception cref="InvalidOperationException">There was no lease left to end.</exception>
     public void Dispose()
     {
+        Interleaving.Step("lets a snapshot go");
         if (Interlocked.Decrement(ref references) >= 0)
             return;
         Interlocked.Increment(ref references);
         throw new InvalidOperationException("This snapshot was disposed more often than it was leased.");
     }
 
-    internal bool IsFree => Volatile.Read(ref references) == 0;
+    internal bool IsFree
+    {
+        get
+        {
+            Interleaving.Step("looks whether a snapshot is free");
+            return Volatile.Read(ref references) == 0;
+        }
+    }
 
     internal bool TryAddReference()
     {
         int seen = Volatile.Read(ref references);
         while (seen > 0)
         {
+            Interleaving.Step("leases a snapshot");
             int now = Interlocked.CompareExchange(ref references, seen + 1, seen);
             if (now == seen)
                 return true;

@@ -2,81 +2,11 @@ using Archipelago.Core.Internals;
 
 namespace Archipelago.Core.Tests;
 
-/// <summary>Interleavings that are forced, not hoped for, and a soak that is audited at its end.</summary>
+/// <summary>Threads that do as they please, and an audit at the end; <c>InterleavingTests</c> leave nothing to chance.</summary>
 /// <remarks>A slot that was given up serves again once nobody in the process is inside a report, so two loads at once would be in each other's way.</remarks>
 [Collection("Heavy producers")]
 public class ConcurrencyTests
 {
-#if DEBUG
-    /// <summary>
-    /// A producer is stopped between checking its handle and writing. Meanwhile the peer is removed, flushed away and others are added; when the
-    /// producer goes on, it must hit none of them. Without waiting for producers (<see cref="Producers"/>) the slot is reused, and this test fails.
-    /// </summary>
-    [Fact]
-    public void A_report_that_was_overtaken_by_a_removal_never_lands_in_a_successor()
-    {
-        using var engine = new IslandEngine();
-        PeerHandle old = engine.Add(default);
-        engine.Flush();
-        using var checkedHandle = new ManualResetEventSlim();
-        using var goOn = new ManualResetEventSlim();
-        engine.Table.TestHook = point =>
-        {
-            if (point != PeerTable.TestPoint.BeforeReport || Thread.CurrentThread.Name != "stopped producer")
-                return;
-            checkedHandle.Set();
-            goOn.Wait();
-        };
-        var producer = new Thread(() => engine.Move(old, new Position(999, 999, 999))) { Name = "stopped producer" };
-        producer.Start();
-        checkedHandle.Wait();
-
-        engine.Remove(old);
-        var later = new List<PeerHandle>();
-        for (int i = 0; i < 3; i++)
-        {
-            engine.Flush();
-            later.Add(engine.Add(new Position(i, 0, 0)));
-        }
-        engine.Flush();
-        Assert.DoesNotContain(later, p => p.Slot == old.Slot);
-        goOn.Set();
-        producer.Join();
-
-        engine.Flush();
-        engine.PublishSnapshot();
-        using (IslandSnapshot snapshot = engine.AcquireSnapshot())
-            Assert.Equal([0f, 1f, 2f], snapshot.Members.ToArray().Select(m => m.Position.X).Order());
-        // Once nobody can be on the way into it, the slot serves again.
-        Assert.Equal(old.Slot, engine.Add(default).Slot);
-    }
-
-    /// <summary>A report that comes between the clearing of its flag and the reading of its place is seen now or at the next flush, never lost.</summary>
-    [Fact]
-    public void A_report_in_the_middle_of_the_intake_is_never_lost()
-    {
-        using var engine = new IslandEngine();
-        PeerHandle peer = engine.Add(default);
-        engine.Flush();
-        float last = 0;
-        engine.Table.TestHook = point =>
-        {
-            if (point == PeerTable.TestPoint.FlagsCleared)
-                engine.Move(peer, new Position(++last, 0, 0));
-        };
-        for (int i = 0; i < 10; i++)
-        {
-            engine.Move(peer, new Position(++last, 0, 0));
-            engine.Flush();
-        }
-        engine.Table.TestHook = null;
-        engine.Flush();
-        engine.PublishSnapshot();
-        using IslandSnapshot snapshot = engine.AcquireSnapshot();
-        Assert.Equal(last, snapshot.Members[0].Position.X);
-    }
-#endif
-
     [Fact]
     public void Snapshots_leased_while_others_are_published_are_never_torn()
     {

@@ -1,3 +1,5 @@
+using Archipelago.Core.Internals;
+
 namespace Archipelago.Core.Tests;
 
 /// <summary>Worlds in which the engine once was, or could be, wrong.</summary>
@@ -114,20 +116,21 @@ public class CounterExampleTests
         PeerHandle first = engine.Add(default);
         engine.Flush();
         var late = new List<PeerHandle>();
-        engine.Table.TestHook = point =>
+        Interleaving.Stepping = step =>
         {
-            if (point != Internals.PeerTable.TestPoint.FlagsCleared || late.Count > 0)
+            if (step != PeerTable.FlagsCleared)
                 return;
+            Interleaving.Stepping = null;
             for (int i = 0; i < 200; i++)
             {
                 late.Add(engine.Add(new Position(i, 0, 0)));
-                engine.Table.TestHook = null;
                 engine.Move(late[^1], new Position(i + 1, 0, 0));
             }
         };
         engine.Move(first, new Position(1, 0, 0));
         engine.Flush();
-        // The hook is there in debug builds alone.
+        Interleaving.Stepping = null;
+        // Steps are told in debug builds alone.
         Assert.Equal(late.Count, engine.Flush().Changes.ToArray().Count(c => c.From.IsNone));
     }
 

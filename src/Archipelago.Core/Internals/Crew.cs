@@ -24,7 +24,8 @@ internal interface IChunkedWork
 /// worked on, which are small.
 /// </para>
 /// </remarks>
-internal sealed class Crew
+/// <param name="summon">How a helper is asked to come; through the thread pool, unless a test does otherwise.</param>
+internal sealed class Crew(Action<IThreadPoolWorkItem> summon)
 {
     /// <summary>How often a helper looks for a chunk in vain, beginning to yield its processor after ten times, before it leaves.</summary>
     private const int Patience = 300;
@@ -38,6 +39,11 @@ internal sealed class Crew
 #else
     private const int FewestChunks = 8;
 #endif
+
+    public Crew()
+        : this(static helper => ThreadPool.UnsafeQueueUserWorkItem(helper, preferLocal: false))
+    {
+    }
 
     private Helper[] helpers = [];
     private IChunkedWork work = NoWork.Instance;
@@ -72,9 +78,12 @@ internal sealed class Crew
                 job.Do(chunk, 0);
             return;
         }
+        Interleaving.Step("writes the job");
         work = job;
+        Interleaving.Step("writes how many chunks there are");
         chunks = count;
         unfinished = count;
+        Interleaving.Step("opens the job");
         Volatile.Write(ref next, ((next >> 32) + 1) << 32);
         foreach (Helper helper in helpers.AsSpan(0, lanes - 1))
             helper.Call();
@@ -83,22 +92,33 @@ internal sealed class Crew
         }
         var patience = default(SpinWait);
         while (Volatile.Read(ref unfinished) > 0)
+        {
+            Interleaving.Step(Interleaving.Waits);
             patience.SpinOnce(sleep1Threshold: -1);
+        }
+        Interleaving.Step("closes the job");
         Volatile.Write(ref next, (((next >> 32) + 1) << 32) | NoChunk);
         work = NoWork.Instance;
         if (Interlocked.Exchange(ref failure, null) is { } what)
             throw new InvalidOperationException("A part of the flush that ran on another thread failed.", what);
     }
 
-    private bool TryDoOne(int lane)
+    private void Summon(Helper helper) => summon(helper);
+
+    /// <summary>Does the next chunk. False when there is none, or none for this lane.</summary>
+    internal bool TryDoOne(int lane)
     {
         while (true)
         {
+            Interleaving.Step("reads which chunk is next");
             long claimed = Volatile.Read(ref next);
             int chunk = (int)claimed;
+            Interleaving.Step("reads the job");
             IChunkedWork job = Volatile.Read(ref work);
+            Interleaving.Step("reads how many chunks there are");
             if (chunk >= Volatile.Read(ref chunks) || lane >= Volatile.Read(ref lanes))
                 return false;
+            Interleaving.Step("claims the chunk");
             if (Interlocked.CompareExchange(ref next, claimed + 1, claimed) != claimed)
                 continue;
             try
@@ -109,6 +129,7 @@ internal sealed class Crew
             {
                 Volatile.Write(ref failure, e);
             }
+            Interleaving.Step("has finished the chunk");
             Interlocked.Decrement(ref unfinished);
             return true;
         }
@@ -130,7 +151,7 @@ internal sealed class Crew
         public void Call()
         {
             if (Volatile.Read(ref called) == 0 && Interlocked.Exchange(ref called, 1) == 0)
-                ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+                crew.Summon(this);
         }
 
         public void Execute()

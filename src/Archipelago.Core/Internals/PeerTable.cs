@@ -105,6 +105,7 @@ internal sealed class PeerTable
         SetPreference(chunk, i, preference);
         chunk.AddOrder[i] = Interlocked.Increment(ref addCounter);
         uint alive = (chunk.Slots[i].State & ~StateMask) | Alive;
+        Interleaving.Step("makes the slot alive");
         Volatile.Write(ref chunk.Slots[i].State, alive);
         Push(ref pendingHead, chunk.NextPending, slot);
         return new PeerHandle(slot, alive >> 2);
@@ -116,9 +117,11 @@ internal sealed class PeerTable
         bool found = TryFind(peer, out Chunk chunk, out int i);
         if (found)
         {
-            Hook(TestPoint.BeforeReport);
+            Interleaving.Step(BeforeReport);
             Volatile.Write(ref chunk.Slots[i].Y, y);
+            Interleaving.Step("writes x and z");
             Volatile.Write(ref chunk.Slots[i].Xz, PackXz(x, z));
+            Interleaving.Step("sets the flag");
             // Released after the place: whoever sees the flag sees the place. Partner: the fence in TakeMoved.
             Volatile.Write(ref chunk.Moved[i], 1);
         }
@@ -160,8 +163,10 @@ internal sealed class PeerTable
         if (!TryFind(peer, out Chunk chunk, out int i))
             return false;
         uint alive = (peer.Generation << 2) | Alive;
+        Interleaving.Step("claims the removal");
         if (Interlocked.CompareExchange(ref chunk.Slots[i].State, (alive & ~StateMask) | Removed, alive) != alive)
             return false;
+        Interleaving.Step("lists the removal");
         Push(ref removedHead, chunk.NextRemoved, peer.Slot);
         return true;
     }
@@ -179,6 +184,7 @@ internal sealed class PeerTable
         }
         chunk = table[c];
         i = peer.Slot & ChunkMask;
+        Interleaving.Step("reads the state");
         return Volatile.Read(ref chunk.Slots[i].State) == ((peer.Generation << 2) | Alive);
     }
 
@@ -188,10 +194,18 @@ internal sealed class PeerTable
     public bool HasPending => Volatile.Read(ref pendingHead) >= 0;
 
     /// <summary>Takes the list of slots added since the last call, or -1; follow it with <see cref="NextPending"/>.</summary>
-    public int TakePending() => Interlocked.Exchange(ref pendingHead, -1);
+    public int TakePending()
+    {
+        Interleaving.Step("takes the newcomers");
+        return Interlocked.Exchange(ref pendingHead, -1);
+    }
 
     /// <summary>Takes the list of slots removed since the last call, or -1; follow it with <see cref="NextRemoved"/>.</summary>
-    public int TakeRemoved() => Interlocked.Exchange(ref removedHead, -1);
+    public int TakeRemoved()
+    {
+        Interleaving.Step("takes the removals");
+        return Interlocked.Exchange(ref removedHead, -1);
+    }
 
     public int NextPending(int slot) => ChunkOf(slot).NextPending[slot & ChunkMask];
 
@@ -235,6 +249,8 @@ internal sealed class PeerTable
             for (int block = 0; block < flags.Length; block++)
             {
                 ulong set = Volatile.Read(ref flags[block]);
+                if (set != 0)
+                    Interleaving.Step("clears flags");
                 for (int first = block * 8; set != 0; set &= set - 1)
                 {
                     int i = first + (BitOperations.TrailingZeroCount(set) >> 3);
@@ -244,7 +260,7 @@ internal sealed class PeerTable
             }
             if (n == 0)
                 continue;
-            Hook(TestPoint.FlagsCleared);
+            Interleaving.Step(FlagsCleared);
             Interlocked.MemoryBarrier();
             // What each of them needs is in a few places far apart, and asked for together, step by step, so that they do not wait for one another.
             ReadOnlySpan<int> all = movedInChunk.AsSpan(0, n);
@@ -255,6 +271,7 @@ internal sealed class PeerTable
                 Prefetch.Entry(chunk.Slots, i);
                 consumer.Prepare((c << ChunkBits) + i);
             }
+            Interleaving.Step("reads places");
             foreach (int i in all)
                 consumer.Take((c << ChunkBits) + i, ToPoint(Volatile.Read(ref chunk.Slots[i].Xz)));
         }
@@ -281,7 +298,7 @@ internal sealed class PeerTable
     {
         foreach (Chunk chunk in Volatile.Read(ref chunks))
             chunk.Moved.AsSpan().Clear();
-        Hook(TestPoint.FlagsCleared);
+        Interleaving.Step(FlagsCleared);
         Interlocked.MemoryBarrier();
     }
 
@@ -317,18 +334,8 @@ internal sealed class PeerTable
     private readonly Pool<int> waiting = new();
     private readonly Pool<(Producers.Record Record, long Sequence)> insideReport = new();
 
-    /// <summary>Where a test may step in between two steps of an operation.</summary>
-    internal enum TestPoint
-    {
-        BeforeReport,
-        FlagsCleared,
-    }
-
-    /// <summary>Called at each test point in debug builds; release builds have no trace of it.</summary>
-    internal Action<TestPoint>? TestHook { get; set; }
-
-    [System.Diagnostics.Conditional("DEBUG")]
-    private void Hook(TestPoint point) => TestHook?.Invoke(point);
+    /// <summary>Steps that tests ask for by name.</summary>
+    internal const string BeforeReport = "writes y", FlagsCleared = "has cleared flags";
 
     /// <summary>Gives a removed slot back, under its next generation.</summary>
     private void Recycle(int slot)
@@ -338,11 +345,13 @@ internal sealed class PeerTable
         uint generation = (chunk.Slots[i].State >> 2) + 1;
         if (generation > MaxGeneration)
             return; // A thousand million lives: the slot retires rather than let an ancient handle match.
+        Interleaving.Step("gives the slot its next generation");
         Volatile.Write(ref chunk.Slots[i].State, (generation << 2) | Free);
         long head = Volatile.Read(ref freeHead);
         while (true)
         {
             chunk.NextPending[i] = (int)head;
+            Interleaving.Step("puts the slot on the free list");
             long seen = Interlocked.CompareExchange(ref freeHead, Pack(slot, (int)(head >> 32) + 1), head);
             if (seen == head)
                 return;
@@ -437,6 +446,7 @@ internal sealed class PeerTable
         while (true)
         {
             next[slot & ChunkMask] = seen;
+            Interleaving.Step("pushes onto a list");
             int now = Interlocked.CompareExchange(ref head, slot, seen);
             if (now == seen)
                 return;
@@ -450,12 +460,15 @@ internal sealed class PeerTable
         while ((int)head >= 0)
         {
             int slot = (int)head;
+            Interleaving.Step("reads who is behind the first free slot");
             int next = Volatile.Read(ref ChunkOf(slot).NextPending[slot & ChunkMask]);
+            Interleaving.Step("takes the first free slot");
             long seen = Interlocked.CompareExchange(ref freeHead, Pack(next, (int)(head >> 32) + 1), head);
             if (seen == head)
                 return slot;
             head = seen;
         }
+        Interleaving.Step("takes a new slot");
         int fresh = Interlocked.Increment(ref slotCount) - 1;
         GrowTo(fresh >> ChunkBits);
         Chunk chunk = ChunkOf(fresh);
@@ -474,6 +487,7 @@ internal sealed class PeerTable
             seen.CopyTo(larger, 0);
             for (int i = seen.Length; i < larger.Length; i++)
                 larger[i] = new Chunk();
+            Interleaving.Step("adds a chunk");
             Chunk[] now = Interlocked.CompareExchange(ref chunks, larger, seen);
             seen = ReferenceEquals(now, seen) ? larger : now;
         }

@@ -43,18 +43,24 @@ internal static class Producers
     public static Record Enter()
     {
         Record record = mine ?? Register();
+        Interleaving.Step("begins a report");
         Volatile.Write(ref record.Sequence, record.Sequence + 1);
         return record;
     }
 
     /// <summary>Ends a report; all its writes come before.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Leave(Record record) => Volatile.Write(ref record.Sequence, record.Sequence + 1);
+    public static void Leave(Record record)
+    {
+        Interleaving.Step("ends the report");
+        Volatile.Write(ref record.Sequence, record.Sequence + 1);
+    }
 
     /// <summary>Notes who is inside a report right now; call <see cref="HaveLeft"/> until it is true.</summary>
     public static void Observe(Pool<(Record Record, long Sequence)> inside)
     {
         Interlocked.MemoryBarrierProcessWide();
+        Interleaving.Step("looks who is inside a report");
         inside.Clear();
         foreach (Record record in Volatile.Read(ref all))
         {
@@ -67,6 +73,7 @@ internal static class Producers
     /// <summary>True when everybody who was inside has finished that report.</summary>
     public static bool HaveLeft(Pool<(Record Record, long Sequence)> inside)
     {
+        Interleaving.Step("looks whether they have left");
         foreach ((Record record, long sequence) in inside.Span)
             if (Volatile.Read(ref record.Sequence) == sequence)
                 return false;

@@ -28,9 +28,11 @@ internal sealed class SnapshotPool
     {
         while (true)
         {
+            Interleaving.Step("reads which is current");
             IslandSnapshot snapshot = Volatile.Read(ref current);
             if (!snapshot.TryAddReference())
                 continue;
+            Interleaving.Step("looks whether it is still current");
             if (ReferenceEquals(snapshot, Volatile.Read(ref current)))
                 return snapshot;
             snapshot.Dispose();
@@ -50,8 +52,10 @@ internal sealed class SnapshotPool
 
     public void Publish(IslandSnapshot filled)
     {
+        Interleaving.Step("lets it be leased");
         filled.Publish();
         IslandSnapshot previous = current;
+        Interleaving.Step("makes it current");
         Volatile.Write(ref current, filled);
         previous.Dispose();
     }
