@@ -5,9 +5,9 @@ namespace Archipelago.Core.Internals;
 /// </summary>
 /// <remarks>
 /// The flush fills a snapshot nobody holds (references 0), gives it one reference of its own, makes it current by a release store and drops
-/// its reference to the one before. A reader loads the current one, adds a reference only while there is at least one, and checks that it is
-/// still current: otherwise it might hold one that was recycled meanwhile, lets go and tries again. Readers are lock-free, the flush never waits:
-/// when every snapshot is held by readers it allocates one more.
+/// its reference to the one before. A reader loads the current one and adds a reference only while there is at least one: so what it holds is whole, for nothing is filled that anybody
+/// holds. Then it checks that this is still current, lest it go on with an old one that somebody else keeps alive, and else lets go and tries again. Readers are lock-free, the flush
+/// never waits: when every snapshot is held by readers it allocates one more.
 /// </remarks>
 internal sealed class SnapshotPool
 {
