@@ -19,10 +19,10 @@ internal sealed class BodyMap
     /// <summary>The body of a slot; -1 when it has none, which is so until its peer is placed.</summary>
     public int BodyOf(int slot) => (uint)slot < (uint)bodyOf.Length ? bodyOf[slot] : -1;
 
+    public int SlotOf(int body) => slotOf[body];
+
     /// <summary>The body of this slot will be asked for soon.</summary>
     public void Expect(int slot) => Prefetch.Entry(bodyOf, slot);
-
-    public int SlotOf(int body) => slotOf[body];
 
     /// <summary>Slots by body; -1 where a body belongs to nobody.</summary>
     public ReadOnlySpan<int> Slots => slotOf.AsSpan(0, Top);
@@ -43,6 +43,14 @@ internal sealed class BodyMap
     {
         if (bodies > slotOf.Length)
             Array.Resize(ref slotOf, Growth.From(slotOf.Length, bodies));
+    }
+
+    /// <summary>Numbers bodies from the first again; only while there are none.</summary>
+    public void Restart()
+    {
+        System.Diagnostics.Debug.Assert(Count == 0, "there are bodies");
+        free.Clear();
+        Top = 0;
     }
 
     /// <summary>Gives a slot that has none a body.</summary>

@@ -25,9 +25,10 @@ internal sealed class BodyOrder(RadixSort sorting)
     private long arrivals;
 
     /// <summary>Numbers anew when it pays. Call it between flushes, or in one before anybody has moved; the newcomers have bodies but no islands yet.</summary>
-    public void Keep(World world, NeighbourIndex neighbours, Span<int> newcomers)
+    public void Keep(World world, NeighbourIndex neighbours, Span<int> newcomers, bool arrivedInOrder)
     {
-        arrivals += newcomers.Length;
+        if (!arrivedInOrder)
+            arrivals += newcomers.Length;
         int bodies = world.Map.Count;
         if (bodies < Smallest || neighbours.CirclesLeft + (ArrivalWeight * arrivals) < (long)Patience * bodies)
             return;
@@ -38,6 +39,22 @@ internal sealed class BodyOrder(RadixSort sorting)
         foreach (ref int newcomer in newcomers)
             newcomer = to.Span[newcomer];
         world.RenumberIslands(from, to, permuter);
+    }
+
+    /// <summary>Gives slots bodies in the order of space, in a world that has none; they are listed by these afterwards.</summary>
+    public void Embody(World world, PeerTable peers, Span<int> slots)
+    {
+        Span<ulong> key = keys.Resize(slots.Length);
+        Span<int> sorted = from.Resize(slots.Length);
+        for (int i = 0; i < slots.Length; i++)
+        {
+            key[i] = SpatialOrder.Key(peers.Ground(slots[i]));
+            sorted[i] = i;
+        }
+        sorting.Sort(key, sorted);
+        world.Map.Restart();
+        foreach (int i in sorted)
+            slots[i] = world.Embody(slots[i], peers.Ground(slots[i]));
     }
 
     /// <summary>Gives back what an arrival of many has left behind in the tables of islands.</summary>
