@@ -18,7 +18,7 @@ public sealed partial class IslandEngine
     {
         flushes++;
         broken = true;
-        crew.Size = FlushThreads;
+        crew.Size = Math.Min(FlushThreads, Environment.ProcessorCount);
         bool release = manyArrived && !newcomersOnly;
         if (release)
             ReleaseArrivals();

@@ -89,7 +89,7 @@ public sealed partial class IslandEngine : IDisposable
 
     /// <summary>
     /// How many threads a flush may use: the one that calls it, and so many less one of the thread pool, which help where there is much to do (from some ten thousand peers on), if they
-    /// are free. 1 at first; the outcome is the same with any number. A new number holds from the next flush on; any thread may set it.
+    /// are free; never more than there are processors. 1 at first; the outcome is the same with any number. A new number holds from the next flush on; any thread may set it.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">Less than 1, or more than <see cref="MaxFlushThreads"/>.</exception>
     public int FlushThreads
@@ -201,6 +201,8 @@ public sealed partial class IslandEngine : IDisposable
     {
         if (Volatile.Read(ref flushing) != 0)
             throw new InvalidOperationException("A flush is running. Read members on the flushing thread, between flushes.");
+        if (broken)
+            throw Broken();
         int body = world.Map.BodyOf(peer.Slot);
         return body < 0 || world.Bodies[body].Island < 0 || peers.Generation(peer.Slot) != peer.Generation
             ? default
@@ -225,8 +227,10 @@ public sealed partial class IslandEngine : IDisposable
         if (!broken)
             return;
         Volatile.Write(ref flushing, 0);
-        throw new InvalidOperationException("An earlier flush failed half way, and what it left is not whole. Restore the engine from a save.");
+        throw Broken();
     }
+
+    private static InvalidOperationException Broken() => new("An earlier flush failed half way, and what it left is not whole. Restore the engine from a save.");
 
     private FlushResult Exclusively(bool newcomersOnly)
     {

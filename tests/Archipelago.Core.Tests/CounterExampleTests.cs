@@ -211,4 +211,70 @@ public class CounterExampleTests
         Assert.Equal(IslandId.None, engine.MembersOf(far).Island);
         Assert.Equal(IslandId.None, engine.MembersOf(new PeerHandle(-5, 1)).Island);
     }
+
+    /// <summary>Where squared distances leave the range of single precision, or lose their digits in it, nothing may be decided by them.</summary>
+    [Theory]
+    [InlineData(1e-22, 1e-22, 4e-22)]
+    [InlineData(4e-23, 1e-22, 4e-22)]
+    [InlineData(1e-30, 2e-30, 4e-30)]
+    [InlineData(1e-44, 1e-44, 4e-44)]
+    [InlineData(8e-16, 1e-15, 4e-15)]
+    [InlineData(5e19, 1e20, 2.5e20)]
+    [InlineData(1.8e19, 1.9e19, 6e19)]
+    [InlineData(1e38, 2e38, 6e38)]
+    [InlineData(1e100, 1e200, 6e38)]
+    public void At_the_ends_of_the_range_of_floats_the_rules_hold(double join, double leave, double side)
+    {
+        for (int seed = 0; seed < 12; seed++)
+        {
+            var random = new Random(seed);
+            using var world = new CheckedWorld(new IslandOptions { JoinDistance = join, LeaveDistance = leave, MaxIslandSize = random.Next(2) == 0 ? 4 : 50 });
+            float Anywhere(double within) => (float)((random.NextDouble() - 0.5) * within);
+            for (int i = 0; i < 14; i++)
+                world.Add(Anywhere(side), Anywhere(side));
+            for (int tick = 0; tick < 20; tick++)
+            {
+                world.Flush();
+                foreach (PeerHandle peer in world.Peers)
+                {
+                    if (random.Next(2) == 0)
+                        continue;
+                    Position at = world.PositionOf(peer);
+                    float x = at.X + Anywhere(join < 1 ? join / 2 : side / 8), z = at.Z + Anywhere(join < 1 ? join / 2 : side / 8);
+                    if (float.IsFinite(x) && float.IsFinite(z))
+                        world.Move(peer, x, z);
+                }
+                if (random.Next(3) == 0 && world.Peers.Count > 4)
+                    world.Remove(world.Peers[random.Next(world.Peers.Count)]);
+                if (random.Next(3) == 0)
+                    world.Add(Anywhere(side), Anywhere(side));
+            }
+        }
+    }
+
+    [Fact]
+    public void An_edge_that_is_too_long_by_less_than_the_smallest_float_breaks()
+    {
+        double unit = Math.Pow(2, -149), leave = Math.Sqrt(7.6 * unit);
+        using var world = new CheckedWorld(new IslandOptions { JoinDistance = leave, LeaveDistance = leave });
+        PeerHandle a = world.Add(0, 0), b = world.Add(0, 0);
+        world.Flush();
+        world.Move(b, (float)Math.Sqrt(3.49 * unit), (float)Math.Sqrt(4.49 * unit));
+        world.Flush();
+        Assert.NotEqual(world.Announced[a], world.Announced[b]);
+    }
+
+    [Fact]
+    public void Who_leaves_a_circle_by_less_than_the_smallest_float_has_left_it()
+    {
+        double unit = Math.Sqrt(Math.Pow(2, -149)), join = 1e-22, radius = join / 2 * 0.99999;
+        double dx = 0.7, dz = 1.22, length = Math.Sqrt((dx * dx) + (dz * dz)), apart = join + (2 * radius * 1.001);
+        using var world = new CheckedWorld(new IslandOptions { JoinDistance = join, LeaveDistance = join });
+        PeerHandle a = world.Add(0, 0), b = world.Add((float)(dx / length * apart), (float)(dz / length * apart));
+        world.Flush();
+        world.Move(a, (float)(0.699 * unit), (float)(1.219 * unit));
+        world.Move(b, (float)((dx / length * apart) - (0.699 * unit)), (float)((dz / length * apart) - (1.219 * unit)));
+        world.Flush();
+        Assert.Equal(world.Announced[a], world.Announced[b]);
+    }
 }

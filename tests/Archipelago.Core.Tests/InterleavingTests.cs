@@ -3,8 +3,12 @@ using Archipelago.Core.Internals;
 
 namespace Archipelago.Core.Tests;
 
+[CollectionDefinition("Alone", DisableParallelization = true)]
+public class Alone;
+
 /// <summary>Each lock-free type, in every order in which the steps of two of its operations can follow one another.</summary>
-[Collection("Heavy producers")]
+/// <remarks>Alone: whether a slot serves again depends on whether any thread of the process is inside a report, and every order must lead to the same when it is gone through again.</remarks>
+[Collection("Alone")]
 public class InterleavingTests
 {
     private static Position Place(float n) => new(n, n, n);

@@ -17,6 +17,7 @@ internal sealed class Interleavings : IDisposable
         private readonly SemaphoreSlim stopped;
         private readonly Thread thread;
         private Action? operation;
+        private volatile bool isEnding;
 
         public Worker(SemaphoreSlim stopped)
         {
@@ -47,8 +48,10 @@ internal sealed class Interleavings : IDisposable
             IsWaiting = Next == Interleaving.Waits;
         }
 
+        /// <summary>Lets it run to the end of what it is doing, if it is doing anything, and no further.</summary>
         public void End()
         {
+            isEnding = true;
             operation = null;
             mayGoOn.Release();
             thread.Join();
@@ -58,6 +61,8 @@ internal sealed class Interleavings : IDisposable
         {
             Interleaving.Stepping = what =>
             {
+                if (isEnding)
+                    return;
                 Next = what;
                 stopped.Release();
                 mayGoOn.Wait();
@@ -65,16 +70,18 @@ internal sealed class Interleavings : IDisposable
             while (true)
             {
                 mayGoOn.Wait();
-                if (operation is null)
+                if (operation is not { } doing)
                     return;
                 try
                 {
-                    operation();
+                    doing();
                 }
                 catch (Exception e)
                 {
                     Failure = e;
                 }
+                if (isEnding)
+                    return;
                 IsDone = true;
                 stopped.Release();
             }
@@ -132,7 +139,7 @@ internal sealed class Interleavings : IDisposable
             int count = goesOn && preemptions == 0 ? 1 : options.Length;
             if (decision == path.Count)
                 path.Add((0, count));
-            Assert.Equal(path[decision].Options, count);
+            Assert.True(path[decision].Options == count, "the same order of steps led somewhere else than before: something outside has a say");
             int next = options[path[decision++].Taken];
             if (goesOn && next != current)
                 preemptions--;
@@ -168,7 +175,6 @@ internal sealed class Interleavings : IDisposable
     {
         foreach (Worker worker in workers)
             worker.End();
-        stopped.Dispose();
     }
 }
 #endif

@@ -115,9 +115,20 @@ public class ThreadsTests
         var crew = new Crew { Size = 3 };
         for (int i = 0; i < 100; i++)
         {
-            Exception failed = Assert.ThrowsAny<Exception>(() => crew.Do(new Failing(), 6));
-            Assert.IsType<InsufficientMemoryException>(failed.InnerException ?? failed);
+            Assert.Throws<InsufficientMemoryException>(() => crew.Do(new Failing(), 6));
             var work = new Counting(5, 3);
+            crew.Do(work, 5);
+            Assert.True(work.IsEachDone(1));
+        }
+    }
+
+    [Fact]
+    public void Where_nobody_can_be_asked_to_come_the_caller_does_it_alone()
+    {
+        var crew = new Crew(_ => throw new InsufficientMemoryException("for the test")) { Size = 3 };
+        for (int i = 0; i < 3; i++)
+        {
+            var work = new Counting(5, 1);
             crew.Do(work, 5);
             Assert.True(work.IsEachDone(1));
         }

@@ -34,7 +34,7 @@ internal static partial class PlotsCommand
     {
         List<JsonElement> lines = [.. File.ReadLines(file).Select(l => JsonDocument.Parse(l).RootElement)];
         Series Worst(string name, string colour, double moving, string measure) => new(name, colour, [.. lines
-            .Where(l => l.GetProperty("moving").GetDouble() == moving).GroupBy(l => l.GetProperty("peers").GetDouble()).OrderBy(g => g.Key)
+            .Where(l => l.GetProperty("moving").GetDouble() == moving && l.GetProperty("threads").GetInt32() == 1).GroupBy(l => l.GetProperty("peers").GetDouble()).OrderBy(g => g.Key)
             .Select(g => (g.Key, g.Max(l => l.GetProperty(measure).GetDouble())))]);
         return new LineChart("A flush, on one thread, in the slowest of four worlds", People, Time).Draw([
             Worst("all new", "#c2415a", 1, "coldMs"),

@@ -46,6 +46,9 @@ internal sealed class BodyOrder(RadixSort sorting)
     {
         Span<ulong> key = keys.Resize(slots.Length);
         Span<int> sorted = from.Resize(slots.Length);
+        // Room for when they have to be numbered anew, so that nothing grows then.
+        to.Resize(slots.Length);
+        permuter.Reserve(slots.Length);
         for (int i = 0; i < slots.Length; i++)
         {
             key[i] = SpatialOrder.Key(peers.Ground(slots[i]));

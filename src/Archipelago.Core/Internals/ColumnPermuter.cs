@@ -5,14 +5,20 @@ internal sealed class ColumnPermuter
 {
     private ulong[] done = [];
 
+    /// <summary>Makes room for columns of this length.</summary>
+    public void Reserve(int length)
+    {
+        int words = (length + 63) >> 6;
+        if (done.Length < words)
+            done = new ulong[Growth.From(done.Length, words)];
+    }
+
     /// <summary>Entry <c>i</c> becomes what entry <c>from[i]</c> was; <paramref name="from"/> names each of its indices once.</summary>
     public void Apply<T>(Span<T> column, ReadOnlySpan<int> from)
         where T : struct
     {
-        int words = (from.Length + 63) >> 6;
-        if (done.Length < words)
-            done = new ulong[Growth.From(done.Length, words)];
-        done.AsSpan(0, words).Clear();
+        Reserve(from.Length);
+        done.AsSpan(0, (from.Length + 63) >> 6).Clear();
         for (int start = 0; start < from.Length; start++)
         {
             if ((done[start >> 6] & (1UL << start)) != 0)

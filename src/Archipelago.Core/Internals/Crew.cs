@@ -1,3 +1,5 @@
+using System.Runtime.ExceptionServices;
+
 namespace Archipelago.Core.Internals;
 
 /// <summary>Work in chunks that may be done in any order and on several threads at once. Long-lived, so that handing it out allocates nothing.</summary>
@@ -9,7 +11,7 @@ internal interface IChunkedWork
 
 /// <summary>
 /// The threads of a flush: the one that called it, and helpers of the thread pool, if they come. Whoever is free takes the next chunk; where no helper comes, the caller does everything
-/// itself and waits for nobody.
+/// itself and waits for nobody. What fails in a chunk, on whichever thread, is thrown to the caller as it is, when all chunks are done.
 /// </summary>
 /// <remarks>
 /// <para>
@@ -20,15 +22,15 @@ internal interface IChunkedWork
 /// job's. <c>unfinished</c> is counted down with a full fence after each chunk, and the caller reads zero with acquire, so it sees everything that was done.
 /// </para>
 /// <para>
-/// A helper that finds nothing to claim for a while goes back to the pool; the next job asks for it again. The only wait is the caller's, for chunks that were claimed and are being
-/// worked on, which are small.
+/// A helper that finds nothing to claim for some microseconds goes back to the pool, whose threads have other things to do; the next job asks for it again. The only wait is the caller's,
+/// for chunks that were claimed and are being worked on: they are small, but where the system takes the processor from a helper in the middle of one, the caller waits for that, too.
 /// </para>
 /// </remarks>
 /// <param name="summon">How a helper is asked to come; through the thread pool, unless a test does otherwise.</param>
 internal sealed class Crew(Action<IThreadPoolWorkItem> summon)
 {
-    /// <summary>How often a helper looks for a chunk in vain, beginning to yield its processor after ten times, before it leaves.</summary>
-    private const int Patience = 300;
+    /// <summary>How often a helper looks for a chunk in vain, yielding its processor the last few times, before it leaves: long enough for the next job of the same flush.</summary>
+    private const int Patience = 20;
 
     /// <summary>Beyond the last chunk of any job.</summary>
     private const long NoChunk = int.MaxValue;
@@ -51,7 +53,7 @@ internal sealed class Crew(Action<IThreadPoolWorkItem> summon)
     private int chunks;
     private int unfinished;
     private long next = NoChunk;
-    private Exception? failure;
+    private ExceptionDispatchInfo? failure;
 
     /// <summary>Threads that may take part, the caller included: lanes are below it. Set between flushes.</summary>
     public int Size
@@ -69,10 +71,13 @@ internal sealed class Crew(Action<IThreadPoolWorkItem> summon)
         }
     }
 
+    /// <summary>True when so many chunks are worth asking anybody else to come for.</summary>
+    public bool Shares(int count) => lanes > 1 && count >= FewestChunks;
+
     /// <summary>Does all chunks, and returns when they are done. One caller at a time.</summary>
     public void Do(IChunkedWork job, int count)
     {
-        if (lanes == 1 || count < FewestChunks)
+        if (!Shares(count))
         {
             for (int chunk = 0; chunk < count; chunk++)
                 job.Do(chunk, 0);
@@ -85,6 +90,8 @@ internal sealed class Crew(Action<IThreadPoolWorkItem> summon)
         unfinished = count;
         Interleaving.Step("opens the job");
         Volatile.Write(ref next, ((next >> 32) + 1) << 32);
+        // The job is there before anybody is found to be gone; partner: the exchange by which a helper leaves.
+        Interlocked.MemoryBarrier();
         foreach (Helper helper in helpers.AsSpan(0, lanes - 1))
             helper.Call();
         while (TryDoOne(lane: 0))
@@ -99,8 +106,7 @@ internal sealed class Crew(Action<IThreadPoolWorkItem> summon)
         Interleaving.Step("closes the job");
         Volatile.Write(ref next, (((next >> 32) + 1) << 32) | NoChunk);
         work = NoWork.Instance;
-        if (Interlocked.Exchange(ref failure, null) is { } what)
-            throw new InvalidOperationException("A part of the flush that ran on another thread failed.", what);
+        Interlocked.Exchange(ref failure, null)?.Throw();
     }
 
     private void Summon(Helper helper) => summon(helper);
@@ -127,13 +133,16 @@ internal sealed class Crew(Action<IThreadPoolWorkItem> summon)
             }
             catch (Exception e)
             {
-                Volatile.Write(ref failure, e);
+                Interlocked.CompareExchange(ref failure, ExceptionDispatchInfo.Capture(e), null);
             }
             Interleaving.Step("has finished the chunk");
             Interlocked.Decrement(ref unfinished);
             return true;
         }
     }
+
+    /// <summary>True when there may be a chunk to do.</summary>
+    private bool IsOpen => (int)Volatile.Read(ref next) < Volatile.Read(ref chunks);
 
     private sealed class NoWork : IChunkedWork
     {
@@ -150,21 +159,35 @@ internal sealed class Crew(Action<IThreadPoolWorkItem> summon)
 
         public void Call()
         {
-            if (Volatile.Read(ref called) == 0 && Interlocked.Exchange(ref called, 1) == 0)
+            if (Volatile.Read(ref called) != 0 || Interlocked.Exchange(ref called, 1) != 0)
+                return;
+            try
+            {
                 crew.Summon(this);
+            }
+            catch (OutOfMemoryException)
+            {
+                // It does without; the job is open already, and must be done.
+                Volatile.Write(ref called, 0);
+            }
         }
 
         public void Execute()
         {
-            var patience = default(SpinWait);
-            while (patience.Count < Patience)
+            do
             {
-                if (crew.TryDoOne(lane))
-                    patience.Reset();
-                else
-                    patience.SpinOnce(sleep1Threshold: -1);
+                var patience = default(SpinWait);
+                while (patience.Count < Patience)
+                {
+                    if (crew.TryDoOne(lane))
+                        patience.Reset();
+                    else
+                        patience.SpinOnce(sleep1Threshold: -1);
+                }
+                Interlocked.Exchange(ref called, 0);
+                // A job that was opened just before did not call it, since it was still here.
             }
-            Volatile.Write(ref called, 0);
+            while (crew.IsOpen && Interlocked.Exchange(ref called, 1) == 0);
         }
     }
 }

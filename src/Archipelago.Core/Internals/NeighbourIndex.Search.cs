@@ -37,6 +37,12 @@ internal sealed partial class NeighbourIndex
 
         /// <summary>True when the one who looks around would have had to cut down somebody's circle.</summary>
         public bool HasToCut;
+
+        public void Prepare(World world)
+        {
+            if (LastContact.Length < world.IslandTop)
+                LastContact = new int[world.Islands.Length];
+        }
     }
 
     private readonly LooksAtOnce atOnce = new();
@@ -63,7 +69,7 @@ internal sealed partial class NeighbourIndex
     public bool Search(World world, Pool<Contact> contacts, bool bounded)
     {
         int enough = bounded ? MostContacts(world.PeerCount) : int.MaxValue, limit = enough;
-        Looker looker = PrepareLooker(0, world, contacts);
+        Looker looker = PrepareLooker(world, contacts);
         looked.Clear();
         LookAtOnce(world, contacts, enough);
         // Looking around may activate neighbours, also behind: then it is gone through again from there.
@@ -130,7 +136,7 @@ internal sealed partial class NeighbourIndex
     public bool SearchAround(World world, ReadOnlySpan<int> newcomers, ref int next, Pool<Contact> contacts)
     {
         int enough = MostContacts(world.PeerCount);
-        Looker looker = PrepareLooker(0, world, contacts);
+        Looker looker = PrepareLooker(world, contacts);
         while (next < newcomers.Length)
         {
             if (contacts.Count > enough)
@@ -142,11 +148,10 @@ internal sealed partial class NeighbourIndex
 
     private static int MostContacts(int peers) => (int)Math.Min(int.MaxValue / 4, 4096 + (4L * peers));
 
-    private Looker PrepareLooker(int lane, World world, Pool<Contact> contacts)
+    private Looker PrepareLooker(World world, Pool<Contact> contacts)
     {
-        Looker looker = lookers[lane];
-        if (looker.LastContact.Length < world.IslandTop)
-            looker.LastContact = new int[world.Islands.Length];
+        Looker looker = lookers[0];
+        looker.Prepare(world);
         looker.Contacts = contacts;
         looker.IsOneOfMany = false;
         return looker;
@@ -165,7 +170,7 @@ internal sealed partial class NeighbourIndex
     private void LookAtOnce(World world, Pool<Contact> contacts, int enough)
     {
         // For one thread, one after the other is quicker: who looks later has less to look at.
-        if (crew.Size == 1)
+        if (!crew.Shares(LooksAtOnce.ChunksOf(active.Length)))
             return;
         int count = 0;
         for (int word = firstActive; word < active.Length; word++)
@@ -190,13 +195,15 @@ internal sealed partial class NeighbourIndex
         }
         for (int lane = 0; lane < crew.Size; lane++)
         {
-            lookers[lane].Found.Clear();
-            PrepareLooker(lane, world, lookers[lane].Found).IsOneOfMany = true;
+            Looker looker = lookers[lane];
+            looker.Found.Clear();
+            looker.Contacts = looker.Found;
+            looker.IsOneOfMany = true;
         }
         bool complete = atOnce.TryRun(this, world, crew, enough);
         for (int lane = 0; lane < crew.Size; lane++)
             Forget(lookers[lane], lookers[lane].Found.Span);
-        PrepareLooker(0, world, contacts);
+        PrepareLooker(world, contacts);
         if (complete)
             atOnce.Collect(this, contacts);
     }
@@ -222,6 +229,9 @@ internal sealed partial class NeighbourIndex
         private int enough;
         private int isTooMuch;
 
+        /// <summary>Chunks that so many words come to.</summary>
+        public static int ChunksOf(int words) => (words + ChunkWords - 1) / ChunkWords;
+
         /// <summary>Lets them look. False when they meet too many; then all of it is to be dropped.</summary>
         public bool TryRun(NeighbourIndex index, World world, Crew crew, int enough)
         {
@@ -231,7 +241,7 @@ internal sealed partial class NeighbourIndex
             isTooMuch = 0;
             firstWord = index.firstActive;
             int words = again.Resize(index.active.Length - firstWord).Length;
-            crew.Do(this, found.Resize((words + ChunkWords - 1) / ChunkWords).Length);
+            crew.Do(this, found.Resize(ChunksOf(words)).Length);
             return isTooMuch == 0;
         }
 
@@ -255,6 +265,8 @@ internal sealed partial class NeighbourIndex
         public void Do(int chunk, int lane)
         {
             Looker looker = index.lookers[lane];
+            // Here, since most of many lanes may never come.
+            looker.Prepare(world);
             int start = looker.Found.Count, from = chunk * ChunkWords, to = Math.Min(from + ChunkWords, again.Count);
             for (int word = from; word < to; word++)
             {
@@ -294,7 +306,7 @@ internal sealed partial class NeighbourIndex
         }
         Place(body, world.At(body), IsSmall(size));
         bool isAlone = size == world.PeerCount;
-        nodes[body].Clear.Radius = isAlone ? (float)(largest * RoundingMargin) : 0;
+        nodes[body].Clear.Radius = isAlone ? Circle.RadiusWithin(largest) : 0;
         return !isAlone;
     }
 
@@ -330,7 +342,7 @@ internal sealed partial class NeighbourIndex
             // The others are far enough for circles.
             if (looker.Watch[i].Room < radius)
                 world.Bonds[body].Watched[watched++] = looker.Watch[i].Body;
-        nodes[body].Clear.Radius = (float)(radius * RoundingMargin);
+        nodes[body].Clear.Radius = Circle.RadiusWithin(radius);
         return true;
     }
 
@@ -426,7 +438,7 @@ internal sealed partial class NeighbourIndex
     /// <summary>Makes a circle smaller, which holds for all its neighbours; activates its owner when that stands outside.</summary>
     private void CutDown(World world, int body, ref Circle circle, double radius)
     {
-        circle.Radius = (float)(Math.Max(0, radius) * RoundingMargin);
+        circle.Radius = Circle.RadiusWithin(radius);
         if (!circle.Holds(world.At(body)))
             LeaveCircle(world, body, world.At(body));
     }

@@ -33,10 +33,12 @@ internal sealed partial class NeighbourIndex(Crew crew)
 {
     /// <summary>The largest radius, as a part of the join distance: larger ones mean fewer looks, each at more people.</summary>
     private const double LargestRadius = 0.5;
-    private const double RoundingMargin = 0.99999;
 
     /// <summary>Where rounding in single precision may be neglected.</summary>
     private const float CertainPart = 0.999f;
+
+    /// <summary>Below this squared distances lose digits in single precision.</summary>
+    private const float Smallest = 1e-30f;
     private const int Absent = -2;
     private const int FarthestSquare = 1 << 28;
 
@@ -128,7 +130,8 @@ internal sealed partial class NeighbourIndex(Crew crew)
     {
         ref readonly Circle circle = ref nodes[body].Clear;
         float dx = at.X - circle.X, dz = at.Z - circle.Z;
-        return (dx * dx) + (dz * dz) < circle.Radius * circle.Radius * CertainPart;
+        float certain = circle.Radius * circle.Radius * CertainPart;
+        return certain > Smallest && (dx * dx) + (dz * dz) < certain;
     }
 
     /// <summary>
@@ -207,7 +210,7 @@ internal sealed partial class NeighbourIndex(Crew crew)
         do
         {
             Place(body, world.At(body), small: false);
-            nodes[body].Clear.Radius = (float)(largest * RoundingMargin);
+            nodes[body].Clear.Radius = Circle.RadiusWithin(largest);
             body = world.Bodies[body].Next;
         }
         while (body != first);

@@ -17,7 +17,7 @@ internal sealed class SmallTreeBuilder
     /// <summary>More than rounding can add to a squared distance in single precision, or take away.</summary>
     private const double Slack = 1e-6;
 
-    /// <summary>Below this squared distances lose digits.</summary>
+    /// <summary>Below this squared distances lose digits; and where they are not finite, nothing is told by them.</summary>
     private const double Smallest = 1e-30;
 
     // Those who are in no tree yet, side by side. A vector more than there can be, so that the last one may be read whole.
@@ -33,9 +33,9 @@ internal sealed class SmallTreeBuilder
     public bool TryBuild(World world, ReadOnlySpan<int> bodies, double distance, UnionFind sets)
     {
         double squared = distance * distance;
-        if (bodies.Length > MostMembers || squared < Smallest)
-            return false;
         float certainlyNear = (float)(squared * (1 - Slack)), certainlyFar = (float)(squared * (1 + Slack));
+        if (bodies.Length > MostMembers || squared < Smallest || !float.IsFinite(certainlyFar))
+            return false;
         for (int i = 0; i < bodies.Length; i++)
         {
             Point at = world.At(bodies[i]);

@@ -8,9 +8,6 @@ namespace Archipelago.Core.Internals;
 /// </summary>
 internal sealed class SplitPass(PeerTable peers, NeighbourIndex neighbours)
 {
-    /// <summary>Keeps circles clear of rounding: radii are stored as floats.</summary>
-    private const double RoundingMargin = 0.99999;
-
     /// <summary>Edges longer than this part of the leave distance (squared) are replaced before they break, if a shorter one is to be had.</summary>
     private const double ReplaceAbove = 0.5;
 
@@ -115,7 +112,7 @@ internal sealed class SplitPass(PeerTable peers, NeighbourIndex neighbours)
                     world.Bonds[body].Parent = parent;
                 }
                 // Each end may use up half of what is left.
-                float half = (float)((leaveDistance - Math.Sqrt(length)) / 2 * RoundingMargin);
+                float half = Circle.RadiusWithin((leaveDistance - Math.Sqrt(length)) / 2);
                 world.Bonds[body].Tie.Radius = Math.Min(world.Bonds[body].Tie.Radius, half);
                 world.Bonds[parent].Tie.Radius = Math.Min(world.Bonds[parent].Tie.Radius, half);
             }

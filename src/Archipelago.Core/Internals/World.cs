@@ -103,8 +103,11 @@ internal struct Circle
     public float X;
     public float Z;
 
-    /// <summary>Metres; rounded down. Infinite where nothing constrains the owner.</summary>
+    /// <summary>Metres; see <see cref="RadiusWithin"/>. Infinite where nothing constrains the owner.</summary>
     public float Radius;
+
+    /// <summary>What to store of a radius: somewhat less, so that rounding does not matter; and none at all where floats have lost their digits.</summary>
+    public static float RadiusWithin(double metres) => metres < 1e-30 ? 0 : (float)(metres * 0.99999);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public readonly bool Holds(Point point)
