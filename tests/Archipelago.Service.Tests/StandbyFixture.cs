@@ -153,6 +153,7 @@ internal sealed class StandbyFixture : IAsyncDisposable
     private readonly Func<IMessageBus> connect;
     private readonly Func<IMessageBus, ILeaseStore> open;
     private readonly List<ServiceNode> nodes = [];
+    private readonly ConcurrentBag<NatsConnection> connections = [];
     private readonly IMessageBus people;
     private readonly TermFence fence = new(TimeProvider.System);
     private readonly ConcurrentDictionary<string, (float X, float Z)> places = new();
@@ -161,8 +162,15 @@ internal sealed class StandbyFixture : IAsyncDisposable
 
     private StandbyFixture(Func<IMessageBus> connect, Func<IMessageBus, ILeaseStore> open)
     {
-        (this.connect, this.open) = (connect, open);
-        people = connect();
+        this.open = open;
+        this.connect = () =>
+        {
+            IMessageBus bus = connect();
+            if (bus is NatsBus nats)
+                connections.Add(nats.Connection);
+            return bus;
+        };
+        people = this.connect();
         people.Subscribe(Subjects.Leader, m => fence.Admits(m.Headers));
         people.Subscribe(Subjects.AllIslandChanges, OnChange);
         people.Subscribe(Subjects.AllSessionIslandChanges, OnChange);
@@ -186,6 +194,12 @@ internal sealed class StandbyFixture : IAsyncDisposable
     public static StandbyFixture OnServers(Uri[] servers, int replicas = 1) => new(
         () => new NatsBus(NatsConnection.Start(new NatsOptions { Servers = servers, RetryFirstConnect = true, Echo = false, PingInterval = TimeSpan.FromMilliseconds(500) })),
         bus => new JetStreamLeaseStore(((NatsBus)bus).Connection, new NatsKeyValueOptions("archipelago") { Timeout = TimeSpan.FromMilliseconds(250), Replicas = replicas }));
+
+    /// <summary>
+    /// Until all have noticed that a server is gone, and are with another. Until then what is said may be lost on its way to a server that is no more: a word to a standby, too, which notices
+    /// the gap with the next; but were it to lead before, whoever had come in between might be moved.
+    /// </summary>
+    public Task AllHaveLeft(Uri server) => Eventually.TrueAsync(() => connections.All(c => c.State == NatsState.Connected && c.Server is { } now && now.Port != server.Port), 40);
 
     private static StandbyFixture InProcess()
     {

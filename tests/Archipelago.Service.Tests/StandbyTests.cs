@@ -360,6 +360,7 @@ public class StandbyTests
         {
             // One of the three leads the bucket, and each is lost once.
             await server.KillAsync();
+            await realm.AllHaveLeft(server.Url);
             await Eventually.TrueAsync(() => leader.Leads != standby.Leads && (leader.StandsBy || standby.StandsBy), 40);
             realm.Come(group.ToString(), 8);
             await Eventually.TrueAsync(() => realm.Everybody.All(realm.Islands.ContainsKey), 40);
