@@ -17,6 +17,10 @@ internal readonly record struct Contact(int IslandA, int IslandB, int BodyA, int
 /// the safe-region technique of moving-object databases, and the skin of Verlet's neighbour lists, one circle a person.
 /// </para>
 /// <para>
+/// While many move (while no ties are drawn), a pair need not be told apart by circles if one of the two watches the other (<see cref="Watches"/>): then <see cref="EdgeSweep"/> measures
+/// them at each flush of everybody. The few who leave the least room are watched, and circles kept clear of the others alone are large.
+/// </para>
+/// <para>
 /// Pairs that do not fit are not guarded. They come to fit only when one of the islands loses members, and then all its members are activated. Islands
 /// without room fit with nobody, so their members are not in the index at all: in a crowd at the cap there is next to nothing to look at.
 /// </para>
