@@ -256,6 +256,7 @@ public sealed partial class IslandEngine
     /// <summary>Gives newcomers an island each.</summary>
     private void PlaceNewcomers(bool fresh)
     {
+        world.ReserveIslands(newcomers.Count);
         foreach (int newcomer in newcomers.Span)
         {
             int island = world.CreateIsland(newcomer);
@@ -307,6 +308,7 @@ public sealed partial class IslandEngine
     private void Announce()
     {
         changes.Clear();
+        changes.Reserve(newcomers.Count);
         foreach (int body in world.Reassigned.Span)
         {
             int index = world.Bodies[body].Island;

@@ -34,8 +34,8 @@ public class InterleavingTests
                 Position at = Assert.Single(Places(engine));
                 Assert.True(at.X == at.Z && at.X is 1 or 2);
             });
-        });
-        Assert.True(orders > 900, $"{orders}");
+        }, preemptions: 3);
+        Assert.True(orders > 100, $"{orders}");
     }
 
     /// <summary>Without clearing flags before places are read, or where places are read before, some order loses a report.</summary>
@@ -49,8 +49,8 @@ public class InterleavingTests
             engine.Flush();
             engine.Move(peers[3], Place(1));
             return ([() => engine.Move(peers[3], Place(2)), () => engine.Flush()], () => Assert.Contains(Place(2), Places(engine)));
-        });
-        Assert.True(orders > 200, $"{orders}");
+        }, preemptions: 3);
+        Assert.True(orders > 100, $"{orders}");
     }
 
     [Fact]
@@ -117,8 +117,8 @@ public class InterleavingTests
                     Assert.Equal([1000f, 3000f, 4000f, 5000f], Places(engine).Select(p => p.X).Order());
                 });
             },
-            preemptions: 4);
-        Assert.True(orders > 1000, $"{orders}");
+            preemptions: 2);
+        Assert.True(orders > 100, $"{orders}");
     }
 
     [Fact]
@@ -162,8 +162,8 @@ public class InterleavingTests
                     Assert.False(engine.Move(old, Place(5)));
                 });
             },
-            preemptions: 4);
-        Assert.True(orders > 1000, $"{orders}");
+            preemptions: 2);
+        Assert.True(orders > 100, $"{orders}");
     }
 
     [Fact]
@@ -205,16 +205,19 @@ public class InterleavingTests
                     second = (long)snapshot.Members[0].Position.X;
                 }, () =>
                 {
-                    for (int flush = 2; flush <= 5; flush++)
+                    for (int flush = 2; flush <= 3; flush++)
                         Fill(pool, flush);
                 }], () =>
                 {
                     Assert.Equal(first, second);
                     Assert.InRange(pool.Count, 3, 4);
+                    // No lease was lost count of: the current one is not free.
+                    using IslandSnapshot current = pool.Acquire();
+                    Assert.NotSame(current, pool.TakeFree());
                 });
             },
-            preemptions: 5);
-        Assert.True(orders > 1000, $"{orders}");
+            preemptions: 3);
+        Assert.True(orders > 300, $"{orders}");
     }
 
     private static void Fill(SnapshotPool pool, int flush)
@@ -247,25 +250,25 @@ public class InterleavingTests
             () =>
             {
                 var crew = new Crew(_ => { }) { Size = 2 };
-                Tally first = new(2), second = new(3);
+                Tally first = new(2), second = new(2);
                 return ([() =>
                 {
                     crew.Do(first, 2);
                     Assert.Equal([1, 1], first.Done);
-                    crew.Do(second, 3);
-                    Assert.Equal([1, 1, 1], second.Done);
+                    crew.Do(second, 2);
+                    Assert.Equal([1, 1], second.Done);
                 }, () =>
                 {
-                    for (int i = 0; i < 3; i++)
+                    for (int i = 0; i < 2; i++)
                         crew.TryDoOne(1);
                 }], () =>
                 {
                     Assert.Equal([1, 1], first.Done);
-                    Assert.Equal([1, 1, 1], second.Done);
+                    Assert.Equal([1, 1], second.Done);
                 });
             },
             preemptions: 3);
-        Assert.True(orders > 1000, $"{orders}");
+        Assert.True(orders > 500, $"{orders}");
     }
 
     private sealed class Racy

@@ -42,11 +42,6 @@ internal sealed class Crew(Action<IThreadPoolWorkItem> summon)
     private const int FewestChunks = 8;
 #endif
 
-    public Crew()
-        : this(static helper => ThreadPool.UnsafeQueueUserWorkItem(helper, preferLocal: false))
-    {
-    }
-
     private Helper[] helpers = [];
     private IChunkedWork work = NoWork.Instance;
     private int lanes = 1;
@@ -54,6 +49,11 @@ internal sealed class Crew(Action<IThreadPoolWorkItem> summon)
     private int unfinished;
     private long next = NoChunk;
     private ExceptionDispatchInfo? failure;
+
+    public Crew()
+        : this(static helper => ThreadPool.UnsafeQueueUserWorkItem(helper, preferLocal: false))
+    {
+    }
 
     /// <summary>Threads that may take part, the caller included: lanes are below it. Set between flushes.</summary>
     public int Size

@@ -33,6 +33,13 @@ internal sealed class Pool<T>
         return Span;
     }
 
+    /// <summary>Makes room for so many more, so that a list that is about to grow does so once.</summary>
+    public void Reserve(int more)
+    {
+        if (Count + more > items.Length)
+            Array.Resize(ref items, Math.Max(Count + more, items.Length * 2));
+    }
+
     public void Clear() => Count = 0;
 
     /// <summary>Empties it and gives its memory back, where that is worth it.</summary>

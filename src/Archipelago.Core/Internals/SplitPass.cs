@@ -3,7 +3,7 @@ namespace Archipelago.Core.Internals;
 /// <summary>
 /// Keeps every island connected. An island's tree of edges is its certificate: while no edge is longer than the leave distance, it is connected, and
 /// while its members stay in their tie circles, no edge is. So only islands of which a member left its circle are measured again, and only those of
-/// which an edge broke, or a member left for good, are built again. Parts that came off become islands of their own: the largest part stays, and on a
+/// which an edge broke, or a member left for good, are built again. (While many move there are no tie circles, and <see cref="EdgeSweep"/> measures all edges.) Parts that came off become islands of their own: the largest part stays, and on a
 /// tie of size the one with the member added earliest.
 /// </summary>
 internal sealed class SplitPass(PeerTable peers, NeighbourIndex neighbours)

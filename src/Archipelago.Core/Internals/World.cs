@@ -391,6 +391,16 @@ internal sealed class World
         freeIslandCount = 0;
     }
 
+    /// <summary>Makes room for so many more islands, so that the tables grow once.</summary>
+    public void ReserveIslands(int more)
+    {
+        int needed = IslandTop + more - freeIslandCount;
+        if (needed > Islands.Length)
+            Array.Resize(ref Islands, Math.Max(needed, Islands.Length * 2));
+        created.Reserve(more);
+        Reassigned.Reserve(more);
+    }
+
     /// <summary>Makes an island with this one member.</summary>
     public int CreateIsland(int body)
     {
