@@ -205,7 +205,7 @@ public class InterleavingTests
                     second = (long)snapshot.Members[0].Position.X;
                 }, () =>
                 {
-                    for (int flush = 2; flush <= 3; flush++)
+                    for (int flush = 2; flush <= 4; flush++)
                         Fill(pool, flush);
                 }], () =>
                 {
@@ -250,13 +250,13 @@ public class InterleavingTests
             () =>
             {
                 var crew = new Crew(_ => { }) { Size = 2 };
-                Tally first = new(2), second = new(2);
+                Tally first = new(2), second = new(3);
                 return ([() =>
                 {
                     crew.Do(first, 2);
                     Assert.Equal([1, 1], first.Done);
-                    crew.Do(second, 2);
-                    Assert.Equal([1, 1], second.Done);
+                    crew.Do(second, 3);
+                    Assert.Equal([1, 1, 1], second.Done);
                 }, () =>
                 {
                     for (int i = 0; i < 2; i++)
@@ -264,7 +264,7 @@ public class InterleavingTests
                 }], () =>
                 {
                     Assert.Equal([1, 1], first.Done);
-                    Assert.Equal([1, 1], second.Done);
+                    Assert.Equal([1, 1, 1], second.Done);
                 });
             },
             preemptions: 3);
