@@ -88,7 +88,7 @@ public sealed partial class IslandEngine : IDisposable
     }
 
     /// <summary>
-    /// How many threads a flush may use: the one that calls it, and so many less one of the thread pool, which help where there is much to do (from some ten thousand peers on), if they
+    /// How many threads a flush may use: the one that calls it, and so many less one of the thread pool, which help where there is much to do (from some sixteen thousand peers on), if they
     /// are free; never more than there are processors. 1 at first; the outcome is the same with any number. A new number holds from the next flush on; any thread may set it.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">Less than 1, or more than <see cref="MaxFlushThreads"/>.</exception>
