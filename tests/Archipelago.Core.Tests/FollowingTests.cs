@@ -12,61 +12,20 @@ public class FollowingTests
         return buffer.WrittenSpan.ToArray();
     }
 
-    private static string ByName(IslandEngine engine, Dictionary<PeerHandle, int> names)
-    {
-        engine.PublishSnapshot();
-        using IslandSnapshot snapshot = engine.AcquireSnapshot();
-        return string.Join(" | ", snapshot.Islands.ToArray().Select(i => $"{i.Id}: {string.Join(",", snapshot.MembersOf(i).ToArray().Select(m => names[m.Peer]).Order())}"));
-    }
-
-    /// <summary>People come, go, walk and wish; now and then whoever leads dies and a follower takes its place, or never.</summary>
+    /// <summary>Now and then whoever leads dies and a follower takes its place, or never.</summary>
     private static List<string> Run(int seed, CrowdPolicy policy, bool dies)
     {
-        Random random = new(seed), coin = new(seed + 1000);
-        var engine = new IslandEngine(new IslandOptions { MaxIslandSize = ((int[])[4, 6, 10, 20, 30])[seed % 5], Crowds = policy, CrowdMovesPerFlush = 1 });
+        var coin = new Random(seed + 1000);
+        var people = new RestlessPeople(seed, policy);
+        var engine = new IslandEngine(people.Rules);
         IslandEngine follower = IslandEngine.Follow(Written(engine.Save));
-        var names = new Dictionary<PeerHandle, int>();
-        var people = new List<(PeerHandle Peer, int Name, Position At)>();
         var outcome = new List<string>();
-        float side = 60 + (60 * random.Next(12)), step = ((float[])[0.5f, 3, 10, 30])[random.Next(4)];
-        int target = 40 + random.Next(160), named = 0;
         for (int tick = 0; tick < 100; tick++)
         {
-            for (int i = people.Count < target ? random.Next(12) : random.Next(3); i > 0; i--)
-            {
-                var at = new Position(side * random.NextSingle(), 0, side * random.NextSingle());
-                PeerHandle peer = engine.Add(at, random.Next(4) == 0 ? new IslandId(random.Next(30)) : IslandId.None);
-                names[peer] = named;
-                people.Add((peer, named++, at));
-            }
-            for (int i = random.Next(4); i > 0 && people.Count > 5; i--)
-            {
-                int who = random.Next(people.Count);
-                engine.Remove(people[who].Peer);
-                people.RemoveAt(who);
-            }
-            for (int i = 0; i < people.Count; i++)
-            {
-                if (random.Next(2) == 0)
-                    continue;
-                float way = random.Next(100) == 0 ? 200 : step;
-                var at = new Position(people[i].At.X + (way * (random.NextSingle() - 0.5f)), 0, people[i].At.Z + (way * (random.NextSingle() - 0.5f)));
-                people[i] = people[i] with { At = at };
-                engine.Move(people[i].Peer, at);
-                follower.Move(people[i].Peer, at);
-                if (random.Next(30) == 0)
-                {
-                    var wish = new IslandId(random.Next(30));
-                    engine.Prefer(people[i].Peer, wish);
-                    follower.Prefer(people[i].Peer, wish);
-                }
-            }
+            people.Stir(engine, follower);
             engine.FlushThreads = 1 + coin.Next(3);
-            if (random.Next(4) == 0)
-                engine.FlushNewcomers();
-            else
-                engine.Flush();
-            outcome.Add(ByName(engine, names));
+            people.Flush(engine);
+            outcome.Add(people.Picture(engine));
             if (coin.Next(10) == 0)
                 follower = IslandEngine.Follow(Written(engine.Save)); // another one joins
             else
@@ -76,7 +35,7 @@ public class FollowingTests
             if (coin.Next(3) > 0 || !dies)
                 continue;
             follower.Lead();
-            foreach (PeerHandle peer in people.Select(p => p.Peer))
+            foreach (PeerHandle peer in people.Present)
                 Assert.Equal(engine.MembersOf(peer).Island, follower.MembersOf(peer).Island);
             engine.Dispose();
             engine = follower;

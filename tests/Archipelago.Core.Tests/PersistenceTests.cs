@@ -53,56 +53,22 @@ public class PersistenceTests
         Assert.Equal(Picture(engine), Picture(restored));
     }
 
-    private static string ByName(IslandEngine engine, Dictionary<PeerHandle, int> names)
-    {
-        engine.PublishSnapshot();
-        using IslandSnapshot snapshot = engine.AcquireSnapshot();
-        return string.Join(" | ", snapshot.Islands.ToArray().Select(i => $"{i.Id}: {string.Join(",", snapshot.MembersOf(i).ToArray().Select(m => names[m.Peer]).Order())}"));
-    }
-
-    /// <summary>People come, go, walk and wish, and the engine is saved and restored now and then, or never.</summary>
+    /// <summary>The engine is saved and restored now and then, or never.</summary>
     private static List<string> Run(int seed, CrowdPolicy policy, bool restores)
     {
-        Random random = new(seed), coin = new(seed + 1000);
-        var engine = new IslandEngine(new IslandOptions { MaxIslandSize = ((int[])[4, 6, 10, 20, 30])[seed % 5], Crowds = policy, CrowdMovesPerFlush = 1 });
-        var names = new Dictionary<PeerHandle, int>();
-        var people = new List<(PeerHandle Peer, Position At)>();
+        var coin = new Random(seed + 1000);
+        var people = new RestlessPeople(seed, policy);
+        var engine = new IslandEngine(people.Rules);
         var outcome = new List<string>();
-        float side = 60 + (60 * random.Next(12)), step = ((float[])[0.5f, 3, 10, 30])[random.Next(4)];
-        int target = 40 + random.Next(160);
         for (int tick = 0; tick < 100; tick++)
         {
-            for (int i = people.Count < target ? random.Next(12) : random.Next(3); i > 0; i--)
-            {
-                var at = new Position(side * random.NextSingle(), 0, side * random.NextSingle());
-                PeerHandle peer = engine.Add(at, random.Next(4) == 0 ? new IslandId(random.Next(30)) : IslandId.None);
-                names[peer] = names.Count;
-                people.Add((peer, at));
-            }
-            for (int i = random.Next(4); i > 0 && people.Count > 5; i--)
-            {
-                int who = random.Next(people.Count);
-                engine.Remove(people[who].Peer);
-                people.RemoveAt(who);
-            }
-            for (int i = 0; i < people.Count; i++)
-            {
-                if (random.Next(2) == 0)
-                    continue;
-                float way = random.Next(100) == 0 ? 200 : step;
-                var at = new Position(people[i].At.X + (way * (random.NextSingle() - 0.5f)), 0, people[i].At.Z + (way * (random.NextSingle() - 0.5f)));
-                people[i] = (people[i].Peer, at);
-                engine.Move(people[i].Peer, at);
-            }
+            people.Stir(engine);
             if (coin.Next(3) == 0 && restores)
                 engine = IslandEngine.Restore(Save(engine));
-            if (random.Next(4) == 0)
-                engine.FlushNewcomers();
-            else
-                engine.Flush();
+            people.Flush(engine);
             if (coin.Next(3) == 0 && restores)
                 engine = IslandEngine.Restore(Save(engine));
-            outcome.Add(ByName(engine, names));
+            outcome.Add(people.Picture(engine));
         }
         return outcome;
     }
