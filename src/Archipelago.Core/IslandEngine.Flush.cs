@@ -243,14 +243,8 @@ public sealed partial class IslandEngine
     /// <summary>Gives newcomers bodies; from here on they are listed by these.</summary>
     private void EmbodyNewcomers()
     {
-        bool isFirst = world.Map.Count == 0;
-        if (isFirst)
-            // A world that comes at once is numbered in the order of space to begin with.
-            order.Embody(world, peers, newcomers.Span);
-        else
-            foreach (ref int newcomer in newcomers.Span)
-                newcomer = world.Embody(newcomer, peers.Ground(newcomer));
-        order.Keep(world, neighbours, newcomers.Span, arrivedInOrder: isFirst);
+        order.Embody(world, peers, newcomers.Span);
+        order.Keep(world, neighbours, newcomers.Span);
     }
 
     /// <summary>Gives newcomers an island each.</summary>

@@ -19,7 +19,10 @@ internal sealed class BodyMarks
     private int bodies;
 
     /// <summary>Chunks that the bodies come to.</summary>
-    public int Chunks => (words.Count + ChunkWords - 1) / ChunkWords;
+    public int Chunks => ChunksOf(bodies);
+
+    /// <summary>Chunks that so many bodies come to.</summary>
+    public static int ChunksOf(int bodies) => (bodies + (64 * ChunkWords) - 1) / (64 * ChunkWords);
 
     /// <summary>Makes room for a mark for each of these bodies. Marks are undefined until every word has been written.</summary>
     public void Reset(int count)

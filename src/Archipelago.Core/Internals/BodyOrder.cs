@@ -25,10 +25,8 @@ internal sealed class BodyOrder(RadixSort sorting)
     private long arrivals;
 
     /// <summary>Numbers anew when it pays. Call it between flushes, or in one before anybody has moved; the newcomers have bodies but no islands yet.</summary>
-    public void Keep(World world, NeighbourIndex neighbours, Span<int> newcomers, bool arrivedInOrder)
+    public void Keep(World world, NeighbourIndex neighbours, Span<int> newcomers)
     {
-        if (!arrivedInOrder)
-            arrivals += newcomers.Length;
         int bodies = world.Map.Count;
         if (bodies < Smallest || neighbours.CirclesLeft + (ArrivalWeight * arrivals) < (long)Patience * bodies)
             return;
@@ -41,21 +39,28 @@ internal sealed class BodyOrder(RadixSort sorting)
         world.RenumberIslands(from, to, permuter);
     }
 
-    /// <summary>Gives slots bodies in the order of space, in a world that has none; they are listed by these afterwards.</summary>
+    /// <summary>Gives slots bodies, in the order of space: all there is to it for those who come to a world that has none. They are listed by their bodies afterwards.</summary>
     public void Embody(World world, PeerTable peers, Span<int> slots)
     {
         Span<ulong> key = keys.Resize(slots.Length);
         Span<int> sorted = from.Resize(slots.Length);
-        // Room for when they have to be numbered anew, so that nothing grows then.
-        to.Resize(slots.Length);
-        permuter.Reserve(slots.Length);
         for (int i = 0; i < slots.Length; i++)
         {
             key[i] = SpatialOrder.Key(peers.Ground(slots[i]));
             sorted[i] = i;
         }
         sorting.Sort(key, sorted);
-        world.Map.Restart();
+        if (world.Map.Count > 0)
+        {
+            arrivals += slots.Length;
+        }
+        else
+        {
+            world.Map.Restart();
+            // Room for when they have to be numbered anew, so that nothing grows then.
+            to.Resize(slots.Length);
+            permuter.Reserve(slots.Length);
+        }
         foreach (int i in sorted)
             slots[i] = world.Embody(slots[i], peers.Ground(slots[i]));
     }

@@ -14,12 +14,6 @@ namespace Archipelago.Core.Internals;
 /// </remarks>
 internal sealed class EdgeSweep(World world, Crew crew) : IChunkedWork
 {
-    /// <summary>More than rounding can add to a squared distance in single precision, or take away.</summary>
-    private const double Slack = 1e-6;
-
-    /// <summary>Below this squared distances lose digits: what is within it, or is to be within a limit below it, is always measured again.</summary>
-    private const double Smallest = 1e-30;
-
     private readonly BodyMarks suspicious = new();
     private double leave;
     private double join;
@@ -39,7 +33,7 @@ internal sealed class EdgeSweep(World world, Crew crew) : IChunkedWork
 
     void IChunkedWork.Do(int chunk, int lane)
     {
-        float far = leave < Smallest ? 0 : -(float)(leave * (1 - Slack)), near = (float)Math.Max(join * (1 + Slack), Smallest);
+        float far = -new RoughLimit(leave).Within, near = new RoughLimit(join).Beyond;
         Vector128<float> limit = Vector128.Create(near), lastLimits = Vector128.Create(near, near, far, far), signs = Vector128.Create(1f, 1f, -1f, -1f);
         // A place is two floats, which move about as one word.
         ReadOnlySpan<long> places = MemoryMarshal.Cast<Point, long>(world.Places);

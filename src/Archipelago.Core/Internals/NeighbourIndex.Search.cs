@@ -170,7 +170,7 @@ internal sealed partial class NeighbourIndex
     private void LookAtOnce(World world, Pool<Contact> contacts, int enough)
     {
         // For one thread, one after the other is quicker: who looks later has less to look at.
-        if (!crew.Shares(LooksAtOnce.ChunksOf(active.Length)))
+        if (!crew.Shares(BodyMarks.ChunksOf(capacity)))
             return;
         int count = 0;
         for (int word = firstActive; word < active.Length; word++)
@@ -211,26 +211,15 @@ internal sealed partial class NeighbourIndex
     /// <summary>Lets all look who are active, a range of bodies a chunk.</summary>
     private sealed class LooksAtOnce : IChunkedWork
     {
-        /// <summary>Words of <see cref="active"/> a chunk. One in debug builds, so that small worlds have several.</summary>
-#if DEBUG
-        private const int ChunkWords = 1;
-#else
-        private const int ChunkWords = 32;
-#endif
-
         /// <summary>By chunk, what was found in it: a range of what its lane has found, so that the order is that of bodies whichever thread was quicker.</summary>
         private readonly Pool<(int Lane, int Start, int End)> found = new();
 
-        /// <summary>Who has to look again, as in <see cref="active"/>, from the first word with anybody in it.</summary>
-        private readonly Pool<ulong> again = new();
+        /// <summary>Who has to look again.</summary>
+        private readonly BodyMarks again = new();
         private NeighbourIndex index = null!;
         private World world = null!;
-        private int firstWord;
         private int enough;
         private int isTooMuch;
-
-        /// <summary>Chunks that so many words come to.</summary>
-        public static int ChunksOf(int words) => (words + ChunkWords - 1) / ChunkWords;
 
         /// <summary>Lets them look. False when they meet too many; then all of it is to be dropped.</summary>
         public bool TryRun(NeighbourIndex index, World world, Crew crew, int enough)
@@ -239,9 +228,8 @@ internal sealed partial class NeighbourIndex
             this.world = world;
             this.enough = enough;
             isTooMuch = 0;
-            firstWord = index.firstActive;
-            int words = again.Resize(index.active.Length - firstWord).Length;
-            crew.Do(this, found.Resize(ChunksOf(words)).Length);
+            again.Reset(index.capacity);
+            crew.Do(this, found.Resize(again.Chunks).Length);
             return isTooMuch == 0;
         }
 
@@ -251,9 +239,9 @@ internal sealed partial class NeighbourIndex
             foreach ((int lane, int start, int end) in found.Span)
                 foreach (ref readonly Contact contact in index.lookers[lane].Found.Span[start..end])
                     contacts.Add(contact);
-            again.Span.CopyTo(index.active.AsSpan(firstWord));
-            int none = again.Span.IndexOfAnyExcept(0UL);
-            index.firstActive = none < 0 ? int.MaxValue : firstWord + none;
+            again.Words.CopyTo(index.active);
+            int first = again.Next(-1);
+            index.firstActive = first < 0 ? int.MaxValue : first >> 6;
         }
 
         public void ReleaseScratch()
@@ -267,21 +255,22 @@ internal sealed partial class NeighbourIndex
             Looker looker = index.lookers[lane];
             // Here, since most of many lanes may never come.
             looker.Prepare(world);
-            int start = looker.Found.Count, from = chunk * ChunkWords, to = Math.Min(from + ChunkWords, again.Count);
-            for (int word = from; word < to; word++)
+            int start = looker.Found.Count;
+            (int word, int end) = again.WordsOf(chunk);
+            for (; word < end; word++)
             {
                 ulong unfinished = 0;
-                for (ulong bits = index.active[firstWord + word]; bits != 0; bits &= bits - 1)
+                for (ulong bits = index.active[word]; bits != 0; bits &= bits - 1)
                 {
                     if (looker.Found.Count > enough)
                         Volatile.Write(ref isTooMuch, 1);
                     if (Volatile.Read(ref isTooMuch) != 0)
                         return;
-                    int bit = BitOperations.TrailingZeroCount(bits), body = ((firstWord + word) << 6) + bit;
+                    int bit = BitOperations.TrailingZeroCount(bits), body = (word << 6) + bit;
                     if (!index.LookAround(world, body, looker))
                         unfinished |= 1UL << bit;
                 }
-                again.Span[word] = unfinished;
+                again.Words[word] = unfinished;
             }
             found.Span[chunk] = (lane, start, looker.Found.Count);
         }

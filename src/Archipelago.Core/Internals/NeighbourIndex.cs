@@ -40,9 +40,6 @@ internal sealed partial class NeighbourIndex(Crew crew)
 
     /// <summary>Where rounding in single precision may be neglected.</summary>
     private const float CertainPart = 0.999f;
-
-    /// <summary>Below this squared distances lose digits in single precision.</summary>
-    private const float Smallest = 1e-30f;
     private const int Absent = -2;
     private const int FarthestSquare = 1 << 28;
 
@@ -135,7 +132,7 @@ internal sealed partial class NeighbourIndex(Crew crew)
         ref readonly Circle circle = ref nodes[body].Clear;
         float dx = at.X - circle.X, dz = at.Z - circle.Z;
         float certain = circle.Radius * circle.Radius * CertainPart;
-        return certain > Smallest && (dx * dx) + (dz * dz) < certain;
+        return certain > RoughLimit.Smallest && (dx * dx) + (dz * dz) < certain;
     }
 
     /// <summary>

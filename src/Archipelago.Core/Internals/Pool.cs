@@ -27,8 +27,7 @@ internal sealed class Pool<T>
     /// <summary>Makes the list this long; what new entries hold is undefined.</summary>
     public Span<T> Resize(int count)
     {
-        if (count > items.Length)
-            Array.Resize(ref items, Math.Max(count, items.Length * 2));
+        Reserve(count - Count);
         Count = count;
         return Span;
     }

@@ -14,12 +14,6 @@ internal sealed class SmallTreeBuilder
 {
     private const int MostMembers = 512;
 
-    /// <summary>More than rounding can add to a squared distance in single precision, or take away.</summary>
-    private const double Slack = 1e-6;
-
-    /// <summary>Below this squared distances lose digits; and where they are not finite, nothing is told by them.</summary>
-    private const double Smallest = 1e-30;
-
     // Those who are in no tree yet, side by side. A vector more than there can be, so that the last one may be read whole.
     private readonly float[] x = new float[MostMembers + Vector<float>.Count];
     private readonly float[] z = new float[MostMembers + Vector<float>.Count];
@@ -33,8 +27,9 @@ internal sealed class SmallTreeBuilder
     public bool TryBuild(World world, ReadOnlySpan<int> bodies, double distance, UnionFind sets)
     {
         double squared = distance * distance;
-        float certainlyNear = (float)(squared * (1 - Slack)), certainlyFar = (float)(squared * (1 + Slack));
-        if (bodies.Length > MostMembers || squared < Smallest || !float.IsFinite(certainlyFar))
+        var limit = new RoughLimit(squared);
+        (float within, float beyond) = (limit.Within, limit.Beyond);
+        if (bodies.Length > MostMembers || !float.IsFinite(beyond))
             return false;
         for (int i = 0; i < bodies.Length; i++)
         {
@@ -45,7 +40,7 @@ internal sealed class SmallTreeBuilder
         while (left > 0)
         {
             // The first of a tree, then whoever is nearest to it.
-            int root = member[left - 1], last = root;
+            int last = member[left - 1];
             (float lastX, float lastZ) = (x[left - 1], z[left - 1]);
             left--;
             apart.AsSpan(0, left).Fill(float.PositiveInfinity);
@@ -53,10 +48,10 @@ internal sealed class SmallTreeBuilder
             {
                 int next = Nearest(left, last, lastX, lastZ);
                 float length = apart[next];
-                if (length > certainlyFar)
+                if (length > beyond)
                     break;
                 (int from, int to) = (nearest[next], member[next]);
-                if (!(length < certainlyNear) && world.At(bodies[from]).SquaredDistance(world.At(bodies[to])) > squared)
+                if (!(length < within) && world.At(bodies[from]).SquaredDistance(world.At(bodies[to])) > squared)
                     return false;
                 sets.TryUnion(from, to, out _);
                 world.Bonds[bodies[to]].Parent = bodies[from];

@@ -46,9 +46,11 @@ internal sealed class SplitPass(PeerTable peers, NeighbourIndex neighbours)
         }
     }
 
-    /// <summary>Makes sure that no edge of an island's tree is too long, and draws tie circles where they are in use. False when the tree must be built again.</summary>
-    public static bool Prove(World world, int index, double leaveDistance) =>
-        world.TiesDrawn ? Measure(world, index, leaveDistance) : Mend(world, index, leaveDistance * leaveDistance);
+    /// <summary>
+    /// Makes sure that no edge of an island's tree is too long and draws its tie circles, where these are in use; elsewhere <see cref="EdgeSweep"/> has measured all edges. False when the
+    /// tree must be built again.
+    /// </summary>
+    public static bool Prove(World world, int index, double leaveDistance) => !world.TiesDrawn || Measure(world, index, leaveDistance);
 
     /// <summary>Replaces a member's edge, which is too long, by one to a near member that does not hang on it; false when there is none in reach.</summary>
     public static bool TryMend(World world, int body, double squared)
@@ -61,21 +63,6 @@ internal sealed class SplitPass(PeerTable peers, NeighbourIndex neighbours)
         if (length > squared)
             return false;
         world.Bonds[body].Parent = parent;
-        return true;
-    }
-
-    /// <summary>Replaces edges that are too long by ones to the nearest member that does not hang on them; false when there is none in reach.</summary>
-    private static bool Mend(World world, int index, double squared)
-    {
-        int first = world.Islands[index].First, body = first;
-        do
-        {
-            int parent = world.Bonds[body].Parent;
-            if (parent >= 0 && world.At(body).SquaredDistance(world.At(parent)) > squared && !TryMend(world, body, squared))
-                return false;
-            body = world.Bodies[body].Next;
-        }
-        while (body != first);
         return true;
     }
 
